@@ -1,0 +1,1 @@
+"""What is true about users: state, events, rules. Knows the standard library and msgspec, nothing else."""

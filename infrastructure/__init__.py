@@ -1,0 +1,1 @@
+"""Technology that implements the ports, and the wiring."""

@@ -1,0 +1,200 @@
+-- The log of events, the tables an append writes together with it, and the append itself.
+-- Why each column is there and what may never change: docs/adr/0002-what-an-event-row-holds.md
+
+CREATE TABLE events (
+    position   bigint PRIMARY KEY,          -- 1, 2, 3 … over the whole log, without a gap
+    stream_id  uuid   NOT NULL,             -- the user
+    version    bigint NOT NULL,             -- 1, 2, 3 … within the stream
+    name       text   NOT NULL,             -- the literal stored name, such as users.disabled.v1
+    state      bytea  NOT NULL,             -- the envelope as JSON, what is personal in it sealed
+    prev_hash  bytea,                       -- hash of version - 1, NULL for the first event of a stream
+    hash       bytea  NOT NULL,             -- SHA-256 over prev_hash, stream, version, name and state
+    UNIQUE (stream_id, version)
+) WITH (autovacuum_analyze_scale_factor = 0.01);
+
+CREATE FUNCTION refuse_change_of_the_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the event log is append-only: % on events is refused', TG_OP
+        USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER events_rows_are_final BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION refuse_change_of_the_log();
+CREATE TRIGGER events_are_never_truncated BEFORE TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_the_log();
+
+-- Who holds an email or a username. Holds a keyed hash of the normalised value, never the value.
+CREATE TABLE names (
+    kind     text  NOT NULL,
+    digest   bytea NOT NULL,
+    user_id  uuid  NOT NULL,
+    PRIMARY KEY (kind, digest)
+);
+CREATE INDEX names_by_user ON names (user_id);
+
+-- What a login and the guards must know at once; written by the append, never by a projection.
+CREATE TABLE credentials (
+    user_id      uuid    PRIMARY KEY,
+    secret_hash  text,                      -- NULL: no secret was ever set
+    epoch        bigint  NOT NULL,          -- raised by whatever ends every session of the user
+    status       text    NOT NULL,
+    role         text    NOT NULL,
+    verified     boolean NOT NULL
+) WITH (fillfactor = 80);
+CREATE INDEX credentials_enabled_admins ON credentials (user_id) WHERE role = 'admin' AND status = 'enabled';
+
+-- The random key that seals what is personal of one user, wrapped by a key-encryption epoch.
+-- A row whose key is NULL says that the key was destroyed on purpose.
+CREATE TABLE user_keys (
+    user_id       uuid   PRIMARY KEY,
+    epoch         int    NOT NULL,
+    wrapped       bytea,
+    destroyed_at  timestamptz
+);
+
+-- Appends commands in order, each whole or not at all, and says what became of each.
+-- A refused command leaves its neighbours alone: everything is checked before anything is written,
+-- and the advisory lock makes the checks exact. One call is one transaction and one flush.
+--
+-- c_*  one element per command: its stream and how many events it brings
+-- e_*  one element per event, in the order of the commands
+-- k_*  one element per name claimed (k_claims true) or released
+-- s_*  one element per credentials row to write; a NULL s_hash leaves the hash as it is
+-- u_*  one element per new user key
+--
+-- outcome: stored | known (these very bytes were stored before) | conflict (another version)
+--          | taken (detail: the kind of name) | last_admin
+CREATE FUNCTION append_events(
+    c_stream uuid[], c_events int[],
+    e_version bigint[], e_name text[], e_state bytea[],
+    k_command int[], k_kind text[], k_digest bytea[], k_claims boolean[],
+    s_command int[], s_hash text[], s_epoch bigint[], s_status text[], s_role text[], s_verified boolean[],
+    u_command int[], u_epoch int[], u_wrapped bytea[]
+) RETURNS TABLE (outcome text, detail text, reached bigint)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    next_position bigint;
+    first_event   int := 1;
+    last_event    int;
+    next_name     int := 1;
+    next_secret   int := 1;
+    next_key      int := 1;
+    stream        uuid;
+    found_version bigint;
+    found_state   bytea;
+    found_hash    bytea;
+    link          bytea;
+    link_before   bytea;
+    holder        uuid;
+    wrote         boolean := false;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7310580243119865);
+    SELECT coalesce(max(e.position), 0) + 1 INTO next_position FROM events e;
+
+    FOR c IN 1 .. cardinality(c_stream) LOOP
+        stream := c_stream[c];
+        last_event := first_event + c_events[c] - 1;
+        outcome := 'stored';
+        detail := NULL;
+        reached := NULL;
+        link := NULL;
+
+        -- The version must be free and, beyond the first, the one before it must be there.
+        FOR found_version, found_state, found_hash IN
+            SELECT e.version, e.state, e.hash FROM events e
+            WHERE e.stream_id = stream AND e.version >= e_version[first_event] - 1
+            ORDER BY e.version LIMIT 2
+        LOOP
+            IF found_version = e_version[first_event] THEN
+                outcome := CASE WHEN found_state = e_state[first_event] THEN 'known' ELSE 'conflict' END;
+            ELSE
+                link := found_hash;
+            END IF;
+        END LOOP;
+        IF outcome = 'known' THEN
+            SELECT e.position INTO reached FROM events e
+            WHERE e.stream_id = stream AND e.version = e_version[last_event];
+        ELSIF link IS NULL AND e_version[first_event] > 1 THEN
+            outcome := 'conflict';
+        END IF;
+
+        WHILE next_name <= cardinality(k_command) AND k_command[next_name] = c LOOP
+            IF outcome = 'stored' AND k_claims[next_name] THEN
+                SELECT n.user_id INTO holder FROM names n
+                WHERE n.kind = k_kind[next_name] AND n.digest = k_digest[next_name];
+                IF FOUND AND holder <> stream THEN
+                    outcome := 'taken';
+                    detail := k_kind[next_name];
+                END IF;
+            END IF;
+            next_name := next_name + 1;
+        END LOOP;
+
+        IF next_secret <= cardinality(s_command) AND s_command[next_secret] = c THEN
+            IF outcome = 'stored'
+               AND (s_status[next_secret] <> 'enabled' OR s_role[next_secret] <> 'admin')
+               AND e_version[first_event] > 1
+               AND EXISTS (SELECT 1 FROM credentials s WHERE s.user_id = stream
+                           AND s.role = 'admin' AND s.status = 'enabled')
+               AND NOT EXISTS (SELECT 1 FROM credentials s WHERE s.user_id <> stream
+                               AND s.role = 'admin' AND s.status = 'enabled') THEN
+                outcome := 'last_admin';
+            END IF;
+            next_secret := next_secret + 1;
+        END IF;
+
+        IF outcome = 'stored' THEN
+            wrote := true;
+            FOR i IN first_event .. last_event LOOP
+                link_before := link;
+                link := sha256(coalesce(link_before, ''::bytea) || uuid_send(stream) || int8send(e_version[i])
+                               || convert_to(e_name[i], 'UTF8') || '\x00'::bytea || e_state[i]);
+                INSERT INTO events VALUES (next_position, stream, e_version[i], e_name[i], e_state[i],
+                                           link_before, link);
+                next_position := next_position + 1;
+            END LOOP;
+            reached := next_position - 1;
+
+            -- Releases come before claims, so that a name may be given up and taken in one command.
+            FOR i IN 1 .. 2 LOOP
+                FOR n IN REVERSE next_name - 1 .. 1 LOOP
+                    EXIT WHEN k_command[n] <> c;
+                    IF i = 1 AND NOT k_claims[n] THEN
+                        DELETE FROM names m WHERE m.kind = k_kind[n] AND m.digest = k_digest[n]
+                                              AND m.user_id = stream;
+                    ELSIF i = 2 AND k_claims[n] THEN
+                        INSERT INTO names VALUES (k_kind[n], k_digest[n], stream) ON CONFLICT DO NOTHING;
+                    END IF;
+                END LOOP;
+            END LOOP;
+
+            IF next_secret > 1 AND s_command[next_secret - 1] = c THEN
+                INSERT INTO credentials AS s
+                VALUES (stream, s_hash[next_secret - 1], s_epoch[next_secret - 1], s_status[next_secret - 1],
+                        s_role[next_secret - 1], s_verified[next_secret - 1])
+                ON CONFLICT (user_id) DO UPDATE
+                SET secret_hash = coalesce(excluded.secret_hash, s.secret_hash), epoch = excluded.epoch,
+                    status = excluded.status, role = excluded.role, verified = excluded.verified;
+                IF s_role[next_secret - 1] = 'admin' THEN
+                    INSERT INTO names VALUES ('first_admin', ''::bytea, stream) ON CONFLICT DO NOTHING;
+                END IF;
+            END IF;
+
+            WHILE next_key <= cardinality(u_command) AND u_command[next_key] <= c LOOP
+                IF u_command[next_key] = c THEN
+                    INSERT INTO user_keys VALUES (stream, u_epoch[next_key], u_wrapped[next_key]);
+                END IF;
+                next_key := next_key + 1;
+            END LOOP;
+        END IF;
+
+        RETURN NEXT;
+        first_event := last_event + 1;
+    END LOOP;
+
+    IF wrote THEN
+        PERFORM pg_notify('usersd_events', (next_position - 1)::text);
+    END IF;
+END $$;

@@ -1,0 +1,1 @@
+"""The published language: stored events as public messages."""

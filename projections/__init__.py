@@ -1,0 +1,1 @@
+"""The read side: each folder is one read model, rebuilt from the log."""

@@ -1,0 +1,1 @@
+"""The read model `history`: one user's timeline, for people."""

@@ -1,0 +1,1 @@
+"""The read model `users`: list, search and profile."""

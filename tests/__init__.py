@@ -1,0 +1,1 @@
+"""Tests, fast at the bottom, real at the top."""
