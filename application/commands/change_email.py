@@ -1,0 +1,28 @@
+"""Change the email of an account."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from application.changing import Versions, change_user
+from application.messages import Command, Context, Receipt
+from application.ports import Ports
+from domain.decisions import change_email
+
+
+class ChangeEmail(Command[Receipt], frozen=True, kw_only=True):
+    """Change the email, which is unverified afterwards; every session ends."""
+
+    user_id: UUID
+    email: str
+    if_match: Versions = None
+
+
+async def handle(command: ChangeEmail, context: Context, ports: Ports) -> Receipt:
+    return await change_user(
+        command.user_id,
+        lambda user: change_email(user, command.email, by=context.actor, at=context.at),
+        context,
+        ports,
+        if_match=command.if_match,
+    )

@@ -1,0 +1,31 @@
+"""Change one's own secret."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from application.changing import append
+from application.messages import Command, Context, Receipt
+from application.ports import Ports
+from domain.decisions import change_secret
+from domain.errors import WrongCredentials
+
+
+class ChangeSecret(Command[Receipt], frozen=True, kw_only=True):
+    """Set a new secret by showing the old one. Every session of the user ends at once."""
+
+    user_id: UUID
+    old_secret: str
+    new_secret: str
+
+
+async def handle(command: ChangeSecret, context: Context, ports: Ports) -> Receipt:
+    # Loaded before the old secret is checked: of two changes at once the later one meets a conflict
+    # and has to show the secret that holds by then.
+    before = await ports.log.load(command.user_id)
+    decided = change_secret(before.user, by=context.actor, at=context.at)
+    account = await ports.accounts.of(command.user_id, fresh=True)
+    if not await ports.hasher.verify(command.old_secret, account.secret_hash if account else None):
+        raise WrongCredentials("The old secret is wrong.")
+    secret_hash = await ports.hasher.hash(command.new_secret)
+    return await append(before, decided, context, ports, secret_hash=secret_hash)

@@ -1,0 +1,23 @@
+"""Go on with a session."""
+
+from __future__ import annotations
+
+from application.messages import Command, Context, Tokens
+from application.ports import Ports
+from domain.errors import InvalidToken
+from domain.values import Status
+
+
+class RefreshTokens(Command[Tokens], frozen=True, kw_only=True):
+    """Exchange a refresh token for a new pair. The old one is used up, but for a short grace."""
+
+    refresh_token: str
+
+
+async def handle(command: RefreshTokens, context: Context, ports: Ports) -> Tokens:
+    grant, refresh_token = await ports.sessions.refresh(command.refresh_token, context.at)
+    account = await ports.accounts.of(grant.user_id)
+    if account is None or account.status is not Status.ENABLED or account.epoch != grant.epoch:
+        raise InvalidToken
+    access_token = await ports.tokens.access_token(grant, account, context.at)
+    return Tokens(access_token=access_token, refresh_token=refresh_token)

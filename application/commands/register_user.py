@@ -1,0 +1,34 @@
+"""Register an account."""
+
+from __future__ import annotations
+
+from application.changing import append
+from application.messages import Command, Context, Receipt
+from application.ports import History, Ports
+from domain import events
+from domain.decisions import register
+from domain.errors import EmailTaken, UsernameTaken
+from domain.user import User
+
+
+class RegisterUser(Command[Receipt], frozen=True, kw_only=True):
+    """Open an account.
+
+    Anyone may open a plain, enabled one where self-registration is allowed; an admin's role or a
+    disabled account takes an admin. Email and username are unique without regard to case.
+    """
+
+    account: events.Registered
+    user: User
+    secret: str
+
+
+async def handle(command: RegisterUser, context: Context, ports: Ports) -> Receipt:
+    decided = register(command.account, by=context.actor, self_register=ports.rules.self_register)
+    # The append decides who wins a race; asking first only spares the cost of a hash.
+    if await ports.accounts.holder("email", command.account.email):
+        raise EmailTaken
+    if command.account.username and await ports.accounts.holder("username", command.account.username):
+        raise UsernameTaken
+    secret_hash = await ports.hasher.hash(command.secret)
+    return await append(History(user=command.user), decided, context, ports, secret_hash=secret_hash)

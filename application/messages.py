@@ -1,0 +1,69 @@
+"""What is said to the service: commands change something, queries ask; and what comes back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from domain.access import Actor
+
+R = TypeVar("R")
+
+
+class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """A wish, named by its imperative; `R` is what its handler answers with."""
+
+
+class Query(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """A question, which changes nothing; `R` is its answer."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, when (UTC), and by which thread of cause and effect; stored with every event."""
+
+    actor: Actor
+    at: datetime
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None = None
+    request_id: str = ""
+    traceparent: str = ""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command did: the user's version and the position of the log it reached.
+
+    `visible` says whether the read model `users` has reached that position too.
+    """
+
+    user_id: UUID
+    version: int
+    position: int
+    visible: bool = False
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as JSON, rendered already; `version` is None where only the public card is shown."""
+
+    body: bytes
+    version: int | None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list: users as JSON, rendered already, and how many match in all."""
+
+    users: list[bytes]
+    total: int
+    limit: int
+    offset: int
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair of tokens, in the form in which they are shown to the caller."""
+
+    access_token: str
+    refresh_token: str
+    access_type: str = "Bearer"

@@ -1,0 +1,22 @@
+"""Show what happened to one user."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from application.messages import Context, Page, Query
+from application.ports import Ports
+from domain.access import require_self_or_admin
+
+
+class UserHistory(Query[Page], frozen=True, kw_only=True):
+    """Show a user's timeline, newest first, to the user and to admins."""
+
+    user_id: UUID
+    limit: int = 10
+    offset: int = 0
+
+
+async def handle(query: UserHistory, context: Context, ports: Ports) -> Page:
+    require_self_or_admin(context.actor, query.user_id)
+    return await ports.directory.history(query.user_id, query.limit, query.offset)

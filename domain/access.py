@@ -1,0 +1,50 @@
+"""Who is asking, and who may do what: pure functions."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import AdminOnly, EmailNotVerified, Forbidden
+from domain.values import Role
+
+
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is behind a request, as the log will remember it.
+
+    `kind` is `user`, `service` (an account of a program), `operator` (the command line), `system`
+    (the service itself) or `anonymous`; `token` is the kind of credential that was shown.
+    """
+
+    kind: Literal["user", "service", "operator", "system", "anonymous"]
+    id: UUID | None = None
+    role: Role = Role.USER
+    token: Literal["access", "refresh", "client", "none"] = "none"
+    verified: bool = False
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+
+ANONYMOUS = Actor("anonymous")
+SYSTEM = Actor("system", role=Role.ADMIN)
+OPERATOR = Actor("operator", role=Role.ADMIN)
+
+
+def require_admin(actor: Actor) -> None:
+    if not actor.is_admin:
+        raise AdminOnly
+
+
+def require_self_or_admin(actor: Actor, user_id: UUID) -> None:
+    if not actor.is_admin and actor.id != user_id:
+        raise Forbidden
+
+
+def require_verified(actor: Actor, *, unverified_allowed: bool) -> None:
+    """The gate of the routes that an account with an unverified email may not pass."""
+    if not (actor.verified or actor.is_admin or unverified_allowed):
+        raise EmailNotVerified

@@ -1,0 +1,97 @@
+"""Who can log in: names and credentials, read where the append writes them, never behind the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from application.ports import Credential, NameKind
+from domain.errors import Unavailable
+from domain.values import Role, Status
+from infrastructure.event_store.keyring import Keyring
+from infrastructure.postgres.reads import PointReads
+
+FRESH_FOR = 1.0
+"""Seconds for which a process trusts what it read of an account: the longest that a revoked token works."""
+
+MAX_REMEMBERED = 50_000
+
+_BY_ID = """
+SELECT user_id, secret_hash, epoch, status, role, verified
+FROM credentials WHERE user_id = ANY(%b::uuid[])"""
+
+_BY_NAME = """
+SELECT n.digest, s.user_id, s.secret_hash, s.epoch, s.status, s.role, s.verified
+FROM names n JOIN credentials s USING (user_id)
+WHERE n.kind IN ('email', 'username') AND n.digest = ANY(%b::bytea[])"""
+
+_REHASH = "UPDATE credentials SET secret_hash = %s WHERE user_id = %s AND secret_hash = %s"
+
+
+class PostgresAccounts:
+    """Implements the port Accounts."""
+
+    def __init__(self, conninfo: str, keyring: Keyring, pool: AsyncConnectionPool) -> None:
+        self._keyring = keyring
+        self._pool = pool
+        self._by_id = PointReads(conninfo, _BY_ID, _by_id)
+        self._by_name = PointReads(conninfo, _BY_NAME, _by_name)
+        self._remembered: dict[UUID, tuple[float, Credential | None]] = {}
+
+    async def find(self, login: str) -> Credential | None:
+        kind: Literal["email", "username"] = "email" if "@" in login else "username"
+        return await self._by_name.get(self._keyring.digest(kind, login))
+
+    async def of(self, user_id: UUID, *, fresh: bool = False) -> Credential | None:
+        now = time.monotonic()
+        if not fresh and (known := self._remembered.get(user_id)) and now - known[0] < FRESH_FOR:
+            return known[1]
+        credential = await self._by_id.get(user_id)
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[user_id] = (now, credential)
+        return credential
+
+    async def holder(self, kind: NameKind, entered: str) -> UUID | None:
+        found = await self._by_name.get(self._keyring.digest(kind, entered))
+        return found.user_id if found else None
+
+    async def rehashed(self, user_id: UUID, old: str, new: str) -> None:
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(_REHASH, (new, user_id, old))
+        except psycopg.OperationalError:
+            raise Unavailable from None
+
+    def forget(self, user_id: UUID) -> None:
+        """Ask the database the next time, because this process has just changed the account."""
+        self._remembered.pop(user_id, None)
+
+    async def close(self) -> None:
+        await self._by_id.close()
+        await self._by_name.close()
+
+
+def _credential(row: Sequence[Any]) -> Credential:
+    user_id, secret_hash, epoch, status, role, verified = row
+    return Credential(
+        user_id=user_id,
+        secret_hash=secret_hash,
+        epoch=epoch,
+        status=Status(status),
+        role=Role(role),
+        verified=verified,
+    )
+
+
+def _by_id(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, Credential]]:
+    return ((row[0], _credential(row)) for row in rows)
+
+
+def _by_name(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[bytes, Credential]]:
+    return ((bytes(row[0]), _credential(row[1:])) for row in rows)

@@ -1,0 +1,164 @@
+"""Group commit: whatever commands arrive while a flush runs share the next one.
+
+There is no timer. One task owns one connection; a batch forms while the previous one is being stored,
+so a lone caller waits for nothing and many callers share one round trip and one flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import psycopg
+from psycopg.sql import SQL
+
+from domain.errors import OutcomeUnknown, Overloaded, Unavailable
+from infrastructure.event_store.prepared import APPEND, Outcome, Prepared, parameters
+
+MAX_BATCH = 256
+MAX_WAITING = 10_000
+PATIENCE = 5.0
+"""Seconds for which a command waits for a lost connection to come back."""
+
+log = logging.getLogger("usersd.appender")
+
+
+class _Waiting:
+    __slots__ = ("deadline", "future", "in_flight", "prepared")
+
+    def __init__(self, prepared: Prepared, future: asyncio.Future[Outcome]) -> None:
+        self.prepared = prepared
+        self.future = future
+        self.deadline = time.monotonic() + PATIENCE
+        self.in_flight = False
+
+
+class Appender:
+    """Appends prepared commands; the order of the log is the order in which it stores them."""
+
+    def __init__(self, conninfo: str, *, patience: float = PATIENCE) -> None:
+        self._conninfo = conninfo
+        self._patience = patience
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: psycopg.AsyncConnection | None = None
+        self._closing = False
+        self.batches = 0
+        self.appended = 0
+
+    async def __aenter__(self) -> Appender:
+        self._task = asyncio.create_task(self._run(), name="appender")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Store what waits, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task:
+            await self._task
+        await self._disconnect()
+
+    async def append(self, prepared: Prepared) -> Outcome:
+        """Store one command with whatever else is waiting.
+
+        Raises Overloaded when too many wait, Unavailable when the database stays away and nothing was
+        sent, OutcomeUnknown when it stays away after the command was sent.
+        """
+        if len(self._queue) >= MAX_WAITING or self._closing:
+            raise Overloaded("Too many changes are waiting to be stored; try again shortly.")
+        waiting = _Waiting(prepared, asyncio.get_running_loop().create_future())
+        waiting.deadline = time.monotonic() + self._patience
+        self._queue.append(waiting)
+        self._wake.set()
+        return await waiting.future
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+            # A caller that has gone away before its command was sent wants nothing stored.
+            await self._store([waiting for waiting in batch if not waiting.future.done()])
+
+    async def _store(self, batch: list[_Waiting]) -> None:
+        """Store a batch, through lost connections: what was stored before answers `known`."""
+        pause = 0.05
+        while batch:
+            try:
+                connection = await self._connected()
+                for waiting in batch:
+                    waiting.in_flight = True
+                await self._settle(connection, batch)
+                return
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                log.warning(
+                    "the connection to the event log was lost (%s); trying again", type(error).__name__
+                )
+                await self._disconnect()
+                batch = self._give_up_late(batch)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def _settle(self, connection: psycopg.AsyncConnection, batch: Sequence[_Waiting]) -> None:
+        try:
+            cursor = await connection.execute(
+                SQL(APPEND), parameters([waiting.prepared for waiting in batch]), prepare=True
+            )
+            rows = await cursor.fetchall()
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as error:
+            # One command that the database cannot take must not hurt its neighbours.
+            if len(batch) == 1:
+                _resolve(batch[0], error)
+                return
+            middle = len(batch) // 2
+            await self._settle(connection, batch[:middle])
+            await self._settle(connection, batch[middle:])
+            return
+        self.batches += 1
+        self.appended += len(batch)
+        for waiting, row in zip(batch, rows, strict=True):
+            _resolve(waiting, Outcome(*row))
+
+    def _give_up_late(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Answer those that have waited long enough; the rest, and all that queue behind, go on waiting."""
+        now = time.monotonic()
+        kept: list[_Waiting] = []
+        for waiting in batch:
+            if waiting.future.done() or waiting.deadline > now:
+                kept.append(waiting)
+            else:
+                _resolve(waiting, OutcomeUnknown() if waiting.in_flight else Unavailable())
+        while self._queue and self._queue[0].deadline <= now:
+            _resolve(self._queue.popleft(), Unavailable())
+        return kept
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                await self._connection.close()
+            self._connection = None
+
+
+def _resolve(waiting: _Waiting, answer: Outcome | Exception) -> None:
+    if waiting.future.done():
+        return
+    if isinstance(answer, Exception):
+        waiting.future.set_exception(answer)
+    else:
+        waiting.future.set_result(answer)

@@ -1,0 +1,164 @@
+"""The event log on PostgreSQL: folds users, appends changes, reads pages for those who follow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from cryptography.exceptions import InvalidTag
+from psycopg.sql import SQL
+
+from application.ports import Change, History, Recorded, Unreadable
+from domain.errors import HistoryUnreadable, Unavailable, UnknownEvent
+from domain.user import fold
+from infrastructure.event_store.appender import Appender
+from infrastructure.event_store.keyring import Keyring, UserKey
+from infrastructure.event_store.mapper import FORGOTTEN, EventMapper, Key, SealBroken
+from infrastructure.event_store.prepared import position_of, prepare
+from infrastructure.postgres.reads import PointReads
+
+_STREAMS = """
+SELECT e.position, e.stream_id, e.version, e.name, e.state, k.epoch, k.wrapped, k.destroyed_at
+FROM unnest(%b::uuid[]) AS asked (id)
+JOIN events e ON e.stream_id = asked.id
+LEFT JOIN user_keys k ON k.user_id = asked.id
+ORDER BY e.stream_id, e.version"""
+
+_PAGE = SQL("""
+SELECT e.position, e.stream_id, e.version, e.name, e.state, k.epoch, k.wrapped, k.destroyed_at
+FROM events e LEFT JOIN user_keys k ON k.user_id = e.stream_id
+WHERE e.position > %b AND e.position <= %b
+ORDER BY e.position LIMIT %b""")
+
+log = logging.getLogger("usersd.log")
+
+Row = tuple[int, UUID, int, str, bytes, int | None, bytes | None, datetime | None]
+
+
+class EventReader:
+    """Opens rows of the log; what cannot be opened is answered as Unreadable, never left out."""
+
+    def __init__(self, mapper: EventMapper, keyring: Keyring) -> None:
+        self._mapper = mapper
+        self._keyring = keyring
+
+    def key_of(self, row: Row) -> Key:
+        """The key of the row's user. Raises SealBroken where there is none and none was destroyed."""
+        _, user_id, _, _, _, epoch, wrapped, destroyed_at = row
+        if destroyed_at is not None:
+            return FORGOTTEN
+        if epoch is None or wrapped is None:
+            raise SealBroken("the user's key is missing, and nobody destroyed it")
+        try:
+            return self._keyring.user_key(user_id, epoch, wrapped)
+        except (InvalidTag, KeyError):
+            raise SealBroken("the user's key cannot be unwrapped") from None
+
+    def open(self, row: Row) -> Recorded:
+        """Raises UnknownEvent, SealBroken or msgspec.MsgspecError."""
+        return self._mapper.open(row[1], row[2], row[3], row[4], self.key_of(row), row[0])
+
+    def open_page(self, rows: Iterable[Row]) -> list[Recorded | Unreadable]:
+        """A page of the log, in order and without a gap."""
+        page: list[Recorded | Unreadable] = []
+        for row in rows:
+            try:
+                page.append(self.open(row))
+            except UnknownEvent as refusal:
+                page.append(_unreadable(row, refusal.code))
+            except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                page.append(_unreadable(row, type(error).__name__))
+        return page
+
+    async def read(
+        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = 2**62
+    ) -> list[Recorded | Unreadable]:
+        """Up to `limit` events after a position, in order."""
+        cursor = await connection.execute(_PAGE, (after, until, limit), prepare=True, binary=True)
+        rows: list[Any] = await cursor.fetchall()
+        return self.open_page(rows)
+
+
+class PostgresEventLog:
+    """Implements the port EventLog."""
+
+    def __init__(
+        self,
+        streams: PointReads[UUID, list[Row]],
+        appender: Appender,
+        mapper: EventMapper,
+        keyring: Keyring,
+        conninfo: str,
+    ) -> None:
+        self._streams = streams
+        self._appender = appender
+        self._mapper = mapper
+        self._keyring = keyring
+        self._conninfo = conninfo
+        self.reader = EventReader(mapper, keyring)
+
+    async def load(self, user_id: UUID) -> History:
+        rows = await self._streams.get(user_id)
+        if not rows:
+            return History(user=fold(user_id, ()))
+        key, records = self._opened(rows)
+        user = fold(user_id, (recorded.event for recorded in records))
+        return History(user=user, position=rows[-1][0], key=key if isinstance(key, UserKey) else None)
+
+    async def timeline(self, user_id: UUID) -> Sequence[Recorded]:
+        rows = await self._streams.get(user_id)
+        return self._opened(rows)[1] if rows else ()
+
+    def _opened(self, rows: Sequence[Row]) -> tuple[Key, list[Recorded]]:
+        try:
+            return self.reader.key_of(rows[0]), [self.reader.open(row) for row in rows]
+        except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.error("the history of user %s cannot be read: %s", rows[0][1], type(error).__name__)
+            raise HistoryUnreadable from None
+
+    async def append(self, change: Change) -> int:
+        prepared = prepare(change, self._mapper, self._keyring)
+        try:
+            return position_of(await self._appender.append(prepared))
+        except psycopg.Error as error:
+            raise _refusal(error) from None
+
+    async def head(self) -> int:
+        try:
+            async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                cursor = await connection.execute("SELECT coalesce(max(position), 0) FROM events")
+                row = await cursor.fetchone()
+                assert row is not None
+                return int(row[0])
+        except psycopg.OperationalError:
+            raise Unavailable from None
+
+
+def stream_reads(conninfo: str) -> PointReads[UUID, list[Row]]:
+    """Whole streams by user id, shared between concurrent callers."""
+    return PointReads(conninfo, _STREAMS, _by_stream)
+
+
+def _by_stream(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, list[Row]]]:
+    streams: dict[UUID, list[Any]] = {}
+    for row in rows:
+        streams.setdefault(row[1], []).append(row)
+    return streams.items()
+
+
+def _unreadable(row: Row, reason: str) -> Unreadable:
+    return Unreadable(position=row[0], user_id=row[1], version=row[2], name=row[3], reason=reason)
+
+
+def _refusal(error: psycopg.Error) -> Exception:
+    # The database's own words can hold a value that the caller sent.
+    return Unavailable() if isinstance(error, psycopg.OperationalError) else _Unstorable(type(error).__name__)
+
+
+class _Unstorable(Exception):
+    """The database refused a change for a reason that no rule of ours foresees."""

@@ -1,0 +1,64 @@
+"""Hashes secrets with bcrypt, in threads of its own, as many as there are cores."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import bcrypt
+
+from domain.errors import Overloaded
+from domain.values import MAX_SECRET_BYTES
+
+T = TypeVar("T")
+
+WAITING_PER_CORE = 64
+
+
+class BcryptHasher:
+    """Implements the port PasswordHasher. bcrypt releases the interpreter lock while it works."""
+
+    def __init__(self, cost: int) -> None:
+        self._cost = cost
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(cores, "bcrypt")
+        self._limit = WAITING_PER_CORE * cores
+        self.waiting = 0
+        # Checked for an unknown user, so that the answer takes as long as for a known one.
+        self._nobody = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(cost))
+
+    async def hash(self, secret: str) -> str:
+        return await self._run(lambda: bcrypt.hashpw(secret.encode(), bcrypt.gensalt(self._cost)).decode())
+
+    async def verify(self, secret: str, hashed: str | None) -> bool:
+        given = secret.encode("utf-8", "replace")
+        too_long = len(given) > MAX_SECRET_BYTES
+        against = self._nobody if hashed is None else hashed.encode()
+        matches = await self._run(lambda: _matches(given[:MAX_SECRET_BYTES], against))
+        return matches and hashed is not None and not too_long
+
+    def outdated(self, hashed: str) -> bool:
+        return not hashed.startswith("$2") or int(hashed[4:6]) != self._cost
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self.waiting >= self._limit:
+            raise Overloaded
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self.waiting -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _matches(given: bytes, against: bytes) -> bool:
+    try:
+        return bcrypt.checkpw(given, against)
+    except ValueError:
+        # A hash that bcrypt cannot read matches nothing.
+        return False

@@ -1,0 +1,108 @@
+"""Brings the database to the shape this version needs: forward only, safe when ten processes start."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from importlib.resources import files
+
+import msgspec
+import psycopg
+
+_LOCK = 7310580243119866
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number      int         PRIMARY KEY,
+    name        text        NOT NULL,
+    checksum    text        NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+class MigrationError(Exception):
+    """The database and this version of the service do not fit; the text says which way."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def known() -> list[Migration]:
+    """The migrations that this version carries, in order."""
+    found = [
+        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
+        for file in files("infrastructure.postgres").joinpath("migrations").iterdir()
+        if file.name.endswith(".sql")
+    ]
+    return sorted(found, key=lambda migration: migration.number)
+
+
+def migrate(conninfo: str, report: Callable[[str], None] = lambda line: None) -> int:
+    """Apply what is missing and return how many migrations that were.
+
+    Raises MigrationError where a migration that was applied has been edited since, or where the
+    database was written by a newer version.
+    """
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        # Polling, not waiting, for the lock: a waiting transaction's snapshot would block
+        # CREATE INDEX CONCURRENTLY in the one that holds it.
+        while not _one(connection, "SELECT pg_try_advisory_lock(%s)", _LOCK):
+            time.sleep(0.05)
+        try:
+            connection.execute(_LEDGER)
+            return _apply(connection, report)
+        finally:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def pending(conninfo: str) -> list[str]:
+    """The names of the migrations that the database still lacks. Raises MigrationError as `migrate`."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return [migration.name for migration in _missing(connection)]
+
+
+def _apply(connection: psycopg.Connection, report: Callable[[str], None]) -> int:
+    missing = _missing(connection)
+    for migration in missing:
+        report(f"migrating: {migration.name}")
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '5s'")
+            connection.execute(migration.sql.encode())
+            connection.execute(
+                "INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)",
+                (migration.number, migration.name, migration.checksum),
+            )
+    return len(missing)
+
+
+def _missing(connection: psycopg.Connection) -> list[Migration]:
+    applied: dict[int, tuple[str, str]] = {}
+    if _one(connection, "SELECT to_regclass('schema_migrations') IS NOT NULL"):
+        rows = connection.execute("SELECT number, name, checksum FROM schema_migrations").fetchall()
+        applied = {number: (name, checksum) for number, name, checksum in rows}
+    ours = {migration.number: migration for migration in known()}
+    if newer := sorted(set(applied) - set(ours)):
+        raise MigrationError(
+            f"The database was migrated by a newer version ({applied[newer[0]][0]} is unknown here). "
+            "Start that version, or restore a backup from before it."
+        )
+    for number, (name, checksum) in applied.items():
+        if ours[number].checksum != checksum:
+            raise MigrationError(
+                f"Migration {name} was edited after it was applied. Put the file back as it was; "
+                "changes go into a new migration."
+            )
+    return [migration for number, migration in sorted(ours.items()) if number not in applied]
+
+
+def _one(connection: psycopg.Connection, query: str, *parameters: object) -> object:
+    row = connection.execute(query.encode(), parameters).fetchone()
+    assert row is not None
+    return row[0]

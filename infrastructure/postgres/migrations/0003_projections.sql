@@ -1,0 +1,42 @@
+-- Where each reader of the log stands. The tables of the read models belong to their projections.
+
+CREATE TABLE projections (
+    name          text        NOT NULL,
+    version       int         NOT NULL,     -- of the shape of its tables, part of their names
+    generation    int         NOT NULL,     -- counts rebuilds of that shape, part of their names too
+    position      bigint      NOT NULL DEFAULT 0,
+    live          boolean     NOT NULL DEFAULT false,  -- the generation that is read
+    owner         text,                     -- who holds the lease
+    fencing       bigint      NOT NULL DEFAULT 0,
+    lease_until   timestamptz NOT NULL DEFAULT '-infinity',
+    advanced_at   timestamptz NOT NULL DEFAULT now(),
+    last_error    text,
+    PRIMARY KEY (name, version, generation)
+);
+CREATE UNIQUE INDEX projections_one_live ON projections (name, version) WHERE live;
+
+-- Streams that a projection cannot go on with. Their later events wait behind; nothing is skipped.
+CREATE TABLE parked_streams (
+    projection  text        NOT NULL,
+    version     int         NOT NULL,
+    generation  int         NOT NULL,
+    user_id     uuid        NOT NULL,
+    position    bigint      NOT NULL,       -- of the event that could not be applied
+    event_name  text        NOT NULL,
+    reason      text        NOT NULL,       -- the kind of fault; never a value
+    attempts    int         NOT NULL DEFAULT 1,
+    parked_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, version, generation, user_id)
+);
+
+-- Where each publisher stands; one row per stream it writes to.
+CREATE TABLE relays (
+    name           text        PRIMARY KEY,
+    position       bigint      NOT NULL DEFAULT 0,
+    last_sequence  bigint      NOT NULL DEFAULT 0,  -- of the broker's stream after that position
+    owner          text,
+    fencing        bigint      NOT NULL DEFAULT 0,
+    lease_until    timestamptz NOT NULL DEFAULT '-infinity',
+    advanced_at    timestamptz NOT NULL DEFAULT now(),
+    last_error     text
+);

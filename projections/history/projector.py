@@ -1,0 +1,99 @@
+"""Keeps the read model `history`: one row per event, worded for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, ClassVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from application.ports import Recorded
+
+_INSERT = SQL("""
+INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
+ON CONFLICT (user_id, version) DO NOTHING""")
+
+_DELETE = SQL("DELETE FROM {} WHERE user_id = ANY(%b::uuid[])")
+
+
+class By(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who did it."""
+
+    kind: str
+    id: UUID | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a timeline. `data` holds the new values of what the event changed."""
+
+    version: int
+    position: int
+    at: datetime
+    event: str
+    by: By
+    data: dict[str, Any] = {}
+    request_id: str = ""
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """What a page adds to one user's timeline; no entries: the user was forgotten."""
+
+    user_id: UUID
+    entries: Sequence[tuple[int, bytes]]
+
+
+class History:
+    """The read model behind `GET /users/{id}/history`."""
+
+    name: ClassVar[str] = "history"
+    version: ClassVar[int] = 1
+
+    def table(self, name: str) -> str:
+        return files("projections.history").joinpath("table.sql").read_text("utf-8").format(table=name)
+
+    def indexes(self, name: str) -> Sequence[str]:
+        return ()
+
+    async def load(
+        self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
+    ) -> Mapping[UUID, Any]:
+        return {}
+
+    def fold(self, user_id: UUID, state: None, events: Sequence[Recorded]) -> Timeline:
+        if any(recorded.forgotten for recorded in events):
+            return Timeline(user_id, ())
+        return Timeline(user_id, [(recorded.version, render(recorded)) for recorded in events])
+
+    async def write(
+        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Timeline]
+    ) -> None:
+        rows = [(line.user_id, version, entry) for line in changes for version, entry in line.entries]
+        gone = [line.user_id for line in changes if not line.entries]
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await connection.execute(_INSERT.format(Identifier(table)), columns, prepare=True)
+        if gone:
+            await connection.execute(_DELETE.format(Identifier(table)), (gone,))
+
+
+def render(recorded: Recorded) -> bytes:
+    """An event as a line of a timeline: `users.email_changed.v1` becomes `email_changed`."""
+    fields = msgspec.to_builtins(recorded.event)
+    for name in ("at", "by"):
+        fields.pop(name, None)
+    return msgspec.json.encode(
+        Entry(
+            version=recorded.version,
+            position=recorded.position,
+            at=recorded.event.at,
+            event=recorded.name.split(".")[1],
+            by=By(recorded.actor.kind, recorded.actor.id),
+            data=fields,
+            request_id=recorded.request_id,
+        )
+    )

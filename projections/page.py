@@ -1,0 +1,128 @@
+"""Applies one page of the log to a read model: folds per user, parks what cannot be applied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from application.ports import Recorded, Unreadable
+from projections.readmodel import ReadModel
+
+_PARK = """
+INSERT INTO parked_streams (projection, version, generation, user_id, position, event_name, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (projection, version, generation, user_id) DO UPDATE SET attempts = parked_streams.attempts + 1"""
+
+_PARKED = "SELECT user_id FROM parked_streams WHERE projection = %s AND version = %s AND generation = %s"
+
+log = logging.getLogger("usersd.projections")
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """The first event of a stream that a projection cannot apply, and the kind of fault."""
+
+    user_id: UUID
+    position: int
+    event_name: str
+    reason: str
+
+
+async def parked(connection: psycopg.AsyncConnection, model: ReadModel, generation: int) -> set[UUID]:
+    """The users whose streams wait."""
+    cursor = await connection.execute(_PARKED, (model.name, model.version, generation))
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def apply_page(
+    connection: psycopg.AsyncConnection,
+    model: ReadModel,
+    table: str,
+    page: Sequence[Recorded | Unreadable],
+    waiting: set[UUID],
+) -> list[Poison]:
+    """Write a page within the caller's transaction; answers with the streams that must be parked.
+
+    `waiting` are the users parked before: their events stay in the log until the stream is retried.
+    """
+    events, poison = _by_user(page, waiting)
+    state = await model.load(connection, table, events)
+    changes: dict[UUID, Any] = {}
+    for user_id, of_user in events.items():
+        try:
+            changes[user_id] = model.fold(user_id, state.get(user_id), of_user)
+        except Exception as error:
+            poison.append(_poison(of_user[0], type(error).__name__))
+    poison += await _write(connection, model, table, changes, events)
+    return poison
+
+
+async def park(
+    connection: psycopg.AsyncConnection, model: ReadModel, generation: int, poison: Sequence[Poison]
+) -> None:
+    """Remember parked streams, in the transaction that moves the position past them."""
+    for found in poison:
+        log.error(
+            "%s: parked the stream of user %s at position %d (%s: %s)",
+            model.name, found.user_id, found.position, found.event_name, found.reason,
+        )  # fmt: skip
+        await connection.execute(
+            _PARK,
+            (
+                model.name,
+                model.version,
+                generation,
+                found.user_id,
+                found.position,
+                found.event_name,
+                found.reason,
+            ),
+        )
+
+
+def _by_user(
+    page: Sequence[Recorded | Unreadable], waiting: set[UUID]
+) -> tuple[dict[UUID, list[Recorded]], list[Poison]]:
+    events: dict[UUID, list[Recorded]] = {}
+    poison: dict[UUID, Poison] = {}
+    for event in page:
+        if event.user_id in waiting or event.user_id in poison:
+            continue
+        if isinstance(event, Unreadable):
+            poison[event.user_id] = _poison(event, event.reason)
+        else:
+            events.setdefault(event.user_id, []).append(event)
+    return events, list(poison.values())
+
+
+async def _write(
+    connection: psycopg.AsyncConnection,
+    model: ReadModel,
+    table: str,
+    changes: Mapping[UUID, Any],
+    events: Mapping[UUID, Sequence[Recorded]],
+) -> list[Poison]:
+    """Write all changes, or find by halving the users whose rows the database refuses."""
+    if not changes:
+        return []
+    try:
+        async with connection.transaction():
+            await model.write(connection, table, list(changes.values()))
+        return []
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError, ValueError) as error:
+        if len(changes) == 1:
+            (user_id,) = changes
+            return [_poison(events[user_id][0], type(error).__name__)]
+    users = list(changes)
+    poison: list[Poison] = []
+    for half in (users[: len(users) // 2], users[len(users) // 2 :]):
+        poison += await _write(connection, model, table, {user: changes[user] for user in half}, events)
+    return poison
+
+
+def _poison(event: Recorded | Unreadable, reason: str) -> Poison:
+    return Poison(event.user_id, event.position, event.name, reason)

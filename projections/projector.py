@@ -1,0 +1,112 @@
+"""The loop that keeps a read model up to date: page, fold, write, move the position, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import psycopg
+
+from projections.lease import Fenced, Lease, acquire, advance, release
+from projections.page import apply_page, park, parked
+from projections.readmodel import LogPages, ReadModel, table_name
+
+PAGE = 1000
+POLL = 0.25
+"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
+
+STANDBY = 1.0
+
+log = logging.getLogger("usersd.projections")
+
+
+class WakeUp(Protocol):
+    async def wait(self, within: float) -> bool: ...
+
+
+class Projector:
+    """Projects the log into one read model for as long as it holds the lease."""
+
+    def __init__(self, model: ReadModel, pages: LogPages, conninfo: str, wake_up: WakeUp) -> None:
+        self._model = model
+        self._pages = pages
+        self._conninfo = conninfo
+        self._wake_up = wake_up
+        self._owner = str(uuid4())
+        self._waiting: set[UUID] = set()
+
+    async def run(self) -> None:
+        """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
+        pause = POLL
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True
+                ) as connection:
+                    try:
+                        pause = POLL
+                        await self._project(connection)
+                    except asyncio.CancelledError:
+                        with contextlib.suppress(psycopg.Error):
+                            await release(connection, self._model, self._owner)
+                        raise
+            except psycopg.OperationalError as error:
+                log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
+            except Exception as error:
+                log.exception("%s: the projection failed; trying again", self._model.name)
+                await self._record(error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    async def _project(self, connection: psycopg.AsyncConnection) -> None:
+        while True:
+            lease = await acquire(connection, self._model, self._owner)
+            if lease is None:
+                await asyncio.sleep(STANDBY)
+                continue
+            self._waiting = await parked(connection, self._model, lease.generation)
+            with contextlib.suppress(Fenced):
+                await self._follow(connection, lease)
+
+    async def _follow(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            if await self._step(connection, lease):
+                renewed = loop.time()
+                continue
+            await self._wake_up.wait(POLL)
+            if loop.time() - renewed > STANDBY:
+                if await acquire(connection, self._model, self._owner) is None:
+                    return
+                renewed = loop.time()
+
+    async def _step(self, connection: psycopg.AsyncConnection, lease: Lease) -> int:
+        """Apply one page; answers how many events it held."""
+        page = await self._pages.read(connection, lease.position, PAGE)
+        if not page:
+            return 0
+        reached = page[-1].position
+        table = table_name(self._model, lease.generation)
+        async with connection.transaction():
+            await advance(connection, self._model, lease, reached)
+            poison = await apply_page(connection, self._model, table, page, self._waiting)
+            await park(connection, self._model, lease.generation, poison)
+            await connection.execute(
+                "SELECT pg_notify('usersd_projections', %s)",
+                (f"{self._model.name}:{self._model.version}:{reached}",),
+            )
+        lease.position = reached
+        self._waiting.update(found.user_id for found in poison)
+        return len(page)
+
+    async def _record(self, error: Exception) -> None:
+        with contextlib.suppress(psycopg.Error):
+            async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                await connection.execute(
+                    "UPDATE projections SET last_error = %s WHERE name = %s AND version = %s AND live",
+                    (type(error).__name__, self._model.name, self._model.version),
+                )

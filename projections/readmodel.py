@@ -1,0 +1,58 @@
+"""What a read model is: a shape of its own, a pure fold per user, and one statement that writes a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+import psycopg
+
+from application.ports import Recorded, Unreadable
+
+
+class LogPages(Protocol):
+    """Reads the log in order."""
+
+    async def read(
+        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = ...
+    ) -> Sequence[Recorded | Unreadable]: ...
+
+
+class ReadModel(Protocol):
+    """One read model. Its tables are named `<name>_v<version>_g<generation>`; `version` is of its shape.
+
+    The view `<name>_v<version>` shows the live generation, so that readers need not know which it is.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def table(self, name: str) -> str:
+        """The SQL that makes an empty table with its primary key."""
+
+    def indexes(self, name: str) -> Sequence[str]:
+        """The SQL of every other index; a rebuild runs it when the rows are in."""
+
+    async def load(
+        self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
+    ) -> Mapping[UUID, Any]:
+        """The present state of those users of a page for whom the fold needs it."""
+
+    def fold(self, user_id: UUID, state: Any, events: Sequence[Recorded]) -> Any:
+        """What a page means for one user: pure, so that what raises here is known to be their fault."""
+
+    async def write(self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Any]) -> None:
+        """Write what the folds returned; applying the same page twice changes nothing."""
+
+
+class Gap(Exception):
+    """A version of a stream is missing between what the read model has and what comes next."""
+
+
+def table_name(model: ReadModel, generation: int) -> str:
+    return f"{model.name}_v{model.version}_g{generation}"
+
+
+def view_name(model: ReadModel) -> str:
+    return f"{model.name}_v{model.version}"

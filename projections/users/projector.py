@@ -1,0 +1,112 @@
+"""Keeps the read model `users`: one row per user, folded by the domain itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, ClassVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from application.ports import Recorded
+from domain.user import User, evolve
+from domain.values import name_key
+from projections.readmodel import Gap
+from projections.users.document import parse_document, render_card, render_document
+
+_LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
+
+_UPSERT = SQL("""
+INSERT INTO {} AS present
+SELECT * FROM unnest(
+    %b::uuid[], %b::int8[],
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+    %b::timestamptz[], %b::timestamptz[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::bytea[], %b::bytea[])
+ON CONFLICT (id) DO UPDATE SET
+    version = excluded.version, email = excluded.email, username = excluded.username,
+    first_name = excluded.first_name, last_name = excluded.last_name, name = excluded.name,
+    status = excluded.status, role = excluded.role, created_at = excluded.created_at,
+    changed_at = excluded.changed_at, tags = excluded.tags, metadata = excluded.metadata,
+    document = excluded.document, card = excluded.card
+WHERE present.version < excluded.version""")
+
+_DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The user's data was forgotten; their row goes."""
+
+    id: UUID
+
+
+class Users:
+    """The read model behind list, search and profile."""
+
+    name: ClassVar[str] = "users"
+    version: ClassVar[int] = 1
+
+    def table(self, name: str) -> str:
+        return _sql("table.sql").format(table=name)
+
+    def indexes(self, name: str) -> Sequence[str]:
+        return [line.format(table=name) for line in _sql("indexes.sql").split(";")]
+
+    async def load(
+        self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
+    ) -> Mapping[UUID, User]:
+        known = [user_id for user_id, of_user in events.items() if of_user[0].version > 1]
+        if not known:
+            return {}
+        query = _LOAD.format(Identifier(table))
+        cursor = await connection.execute(query, (known,), prepare=True, binary=True)
+        return {row[0]: parse_document(row[2], row[1]) for row in await cursor.fetchall()}
+
+    def fold(self, user_id: UUID, state: User | None, events: Sequence[Recorded]) -> User | Gone:
+        user = state or User(id=user_id)
+        for recorded in events:
+            if recorded.forgotten:
+                return Gone(user_id)
+            if recorded.version > user.version + 1:
+                raise Gap
+            if recorded.version == user.version + 1:
+                user = evolve(user, recorded.event)
+        return user if user.exists else Gone(user_id)
+
+    async def write(
+        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
+    ) -> None:
+        gone = [change.id for change in changes if isinstance(change, Gone)]
+        rows = [row(change) for change in changes if isinstance(change, User)]
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await connection.execute(_UPSERT.format(Identifier(table)), columns, prepare=True)
+        if gone:
+            await connection.execute(_DELETE.format(Identifier(table)), (gone,))
+
+
+def row(user: User) -> tuple[Any, ...]:
+    """A user's row, column by column as in table.sql."""
+    return (
+        user.id,
+        user.version,
+        name_key(user.email),
+        name_key(user.username or ""),
+        name_key(user.first_name),
+        name_key(user.last_name),
+        name_key(user.name),
+        user.status.value,
+        user.role.value,
+        user.created_at,
+        user.updated_at or user.created_at,
+        msgspec.json.encode(user.tags).decode(),
+        msgspec.json.encode(user.metadata).decode(),
+        render_document(user),
+        render_card(user),
+    )
+
+
+def _sql(file: str) -> str:
+    return files("projections.users").joinpath(file).read_text("utf-8")
