@@ -1,0 +1,1 @@
+"""The lifecycle of the embedded servers, one test for each way it can go."""
