@@ -154,6 +154,9 @@ class Accounts(Protocol):
     async def holder(self, kind: NameKind, entered: str) -> UUID | None:
         """Who holds a name at this moment."""
 
+    async def had_admin(self) -> bool:
+        """Whether the log has ever held an admin."""
+
     async def rehashed(self, user_id: UUID, old: str, new: str) -> None:
         """Replace a hash of the same secret; no event, since nothing about the user has changed."""
 

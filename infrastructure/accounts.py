@@ -61,6 +61,11 @@ class PostgresAccounts:
         found = await self._by_name.get(self._keyring.digest(kind, entered))
         return found.user_id if found else None
 
+    async def had_admin(self) -> bool:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute("SELECT 1 FROM names WHERE kind = 'first_admin'")
+            return await cursor.fetchone() is not None
+
     async def rehashed(self, user_id: UUID, old: str, new: str) -> None:
         try:
             async with self._pool.connection() as connection:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import msgspec
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from application.operations import Progress, RebuildRunning, Rebuilt
 from application.ports import Recorded, Unreadable
 from projections import tables
 from projections.page import apply_page, park, parked
@@ -21,27 +21,6 @@ CLOSE = 500
 
 _LOCK_LIVE = """
 SELECT generation, fencing FROM projections WHERE name = %s AND version = %s AND live FOR UPDATE"""
-
-
-class RebuildRunning(Exception):
-    """Another process is rebuilding the same read model."""
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a rebuild is: events done, events in the log, and what it is at."""
-
-    done: int
-    total: int
-    stage: str
-
-
-class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuild did."""
-
-    name: str
-    generation: int
-    position: int
-    parked: int
 
 
 async def rebuild(
@@ -76,7 +55,7 @@ async def _alone(connection: psycopg.AsyncConnection, model: ReadModel) -> None:
     cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,))
     row = await cursor.fetchone()
     if row is None or not row[0]:
-        raise RebuildRunning(f"{model.name} is being rebuilt by another process; wait for it or end it.")
+        raise RebuildRunning(model.name)
 
 
 class _Rebuild:

@@ -84,6 +84,15 @@ class EventReader:
         return self.open_page(rows)
 
 
+    async def read_stream(
+        self, connection: psycopg.AsyncConnection, user_id: UUID
+    ) -> list[Recorded | Unreadable]:
+        """Every event of one user, in order."""
+        cursor = await connection.execute(SQL(_STREAMS), ([user_id],), binary=True)
+        rows: list[Any] = await cursor.fetchall()
+        return self.open_page(rows)
+
+
 class PostgresEventLog:
     """Implements the port EventLog."""
 

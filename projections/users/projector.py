@@ -11,11 +11,11 @@ import msgspec
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from application.documents import parse_document, render_card, render_document
 from application.ports import Recorded
 from domain.user import User, evolve
 from domain.values import name_key
 from projections.readmodel import Gap
-from projections.users.document import parse_document, render_card, render_document
 
 _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 

@@ -9,11 +9,11 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
+from application.documents import render_card, render_document
 from application.messages import Page
 from application.ports import UserFilter, UserRow
 from domain.user import User
 from domain.values import name_key
-from projections.users.document import render_card, render_document
 
 POINT_READ: Final = """
 SELECT asked.id, u.document, u.card, u.version,

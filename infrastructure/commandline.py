@@ -1,0 +1,94 @@
+"""The program `usersd`: gives the command line its tools, and turns their faults into one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import psycopg
+
+from application.operations import Operations
+from infrastructure.embedded import EmbeddedError
+from infrastructure.event_store.keyring import WrongRootKey
+from infrastructure.logs import configure
+from infrastructure.operations import PostgresOperations
+from infrastructure.postgres.migrate import MigrationError
+from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
+from infrastructure.standing import StandingError, attach, open_keys, prepare, stand
+from interfaces.cli.main import main as run_command_line
+from interfaces.cli.output import FAILURE, TRY_AGAIN, USAGE
+from interfaces.cli.tools import CommandFailed, Shown
+
+_MENDABLE: tuple[type[Exception], ...] = (EmbeddedError, WrongRootKey, MigrationError, StandingError)
+
+Say = Callable[[str], None]
+
+
+class WiredTools:
+    """Implements the command line's Tools."""
+
+    def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
+        loaded = _load("run")
+        return [Shown(*row) for row in describe(loaded)], loaded.warnings
+
+    def run(self, say: Say) -> None:
+        # Imported here because only this command needs the HTTP server.
+        from infrastructure.serving import CannotListen, serve
+
+        settings = _chosen("run", say)
+        configure(settings.log_level)
+        with _plainly(CannotListen), stand(settings) as standing:
+            prepare(standing, say)
+
+            def ready(address: str) -> None:
+                if standing.servers:
+                    standing.servers.announce(http=address)
+                say(f"usersd is ready at {address}   (end it with Ctrl-C)")
+
+            serve(settings, standing, open_keys(standing), ready)
+
+    def migrate(self, say: Say) -> None:
+        with _plainly(), attach(_chosen("command", say)) as standing:
+            prepare(standing, say)
+
+    def operations(self) -> AbstractContextManager[Operations]:
+        return _operations()
+
+
+@contextmanager
+def _operations() -> Iterator[Operations]:
+    with _plainly(), attach(_chosen("command", lambda line: None)) as standing:
+        prepare(standing)
+        yield PostgresOperations(standing, open_keys(standing))
+
+
+def _load(role: str) -> Loaded:
+    try:
+        return load(os.environ, role=role)
+    except SettingsError as error:
+        raise CommandFailed("\n".join(error.lines), USAGE) from None
+
+
+def _chosen(role: str, say: Say) -> Settings:
+    loaded = _load(role)
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    return loaded.settings
+
+
+@contextmanager
+def _plainly(*more: type[Exception]) -> Iterator[None]:
+    """The faults that an operator can mend, as one line and an exit code."""
+    try:
+        yield
+    except (*_MENDABLE, *more) as error:
+        raise CommandFailed(str(error), FAILURE) from None
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CommandFailed(f"PostgreSQL cannot be used: {reason}", TRY_AGAIN) from None
+
+
+def main() -> None:
+    """What the installed command `usersd` runs."""
+    run_command_line(WiredTools())

@@ -1,0 +1,51 @@
+"""Queries on the read models, over a pool for lists and shared statements for single users."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.messages import Page
+from application.ports import UserFilter, UserRow
+from domain.errors import Unavailable
+from domain.user import User
+from infrastructure.postgres.reads import PointReads
+from projections.history.reader import timeline
+from projections.users.reader import POINT_READ, list_users, render, rows_by_id
+
+
+class PostgresDirectory:
+    """Implements the port UserDirectory."""
+
+    def __init__(self, conninfo: str, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+        self._rows: PointReads[UUID, UserRow] = PointReads(conninfo, POINT_READ, rows_by_id)
+
+    async def find(self, user_id: UUID) -> UserRow | None:
+        return await self._rows.get(user_id)
+
+    async def list(self, filter: UserFilter, limit: int, offset: int) -> Page:
+        async with self._connection() as connection:
+            return await list_users(connection, filter, limit, offset)
+
+    async def history(self, user_id: UUID, limit: int, offset: int) -> Page:
+        async with self._connection() as connection:
+            return await timeline(connection, user_id, limit, offset)
+
+    def render(self, user: User) -> UserRow:
+        return render(user)
+
+    async def close(self) -> None:
+        await self._rows.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout):
+            raise Unavailable from None

@@ -1,0 +1,178 @@
+"""Runs the service: the HTTP server and every reader of the log in one process, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from typing import Any, NoReturn
+from uuid import uuid4
+
+import psycopg
+import uvloop
+from granian.server.embed import Server
+
+from application.bus import Bus
+from application.commands.create_first_admin import CreateFirstAdmin
+from application.messages import Context
+from domain import events
+from domain.access import SYSTEM
+from domain.errors import Conflict
+from domain.user import User
+from domain.values import Role
+from infrastructure.bootstrap import Service, open_service
+from infrastructure.postgres.migrate import pending
+from infrastructure.settings import Settings
+from infrastructure.standing import Keys, Standing
+from interfaces.http.app import Outermost, create_app
+from interfaces.http.operations import Health
+
+log = logging.getLogger("usersd")
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours."""
+
+
+def serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` hears the address. Raises CannotListen."""
+    uvloop.run(_serve(settings, standing, keys, ready))
+
+
+async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
+    host, port = _address(settings)
+    async with open_service(settings, standing, keys) as service:
+        await make_first_admin(service.bus, settings)
+        app = application(service, settings, standing)
+        server = Server(
+            app,
+            address=host,
+            port=port,
+            interface="asgi",  # type: ignore[arg-type]
+            websockets=False,
+            log_enabled=False,
+            backlog=1024,
+        )
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        tasks = _background(service)
+        serving = asyncio.create_task(server.serve(), name="http")
+        ready(f"http://{settings.http_host}:{port}")
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            raise CannotListen(f"The HTTP server ended by itself: {serving.exception() or 'no reason given'}")
+        log.info("stopping: requests in flight are finished first")
+        server.stop()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(serving, settings.shutdown_timeout.total_seconds())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def application(service: Service, settings: Settings, standing: Standing) -> Outermost:
+    """The HTTP application of a service."""
+
+    async def readiness() -> dict[str, str]:
+        return {"postgres": await _postgres(service), "schema": await asyncio.to_thread(_schema, standing)}
+
+    return create_app(
+        service.bus,
+        jwks_of=lambda: service.tokens.jwks,
+        health_facts=Health(
+            version=version("usersd"),
+            commit="ffffffff",
+            build_time="1970-01-01_00:00:00",
+            instance_id=service.instance_id,
+        ),
+        readiness=readiness,
+        max_body_bytes=settings.http_max_body_bytes,
+    )
+
+
+async def make_first_admin(bus: Bus, settings: Settings) -> None:
+    """Make the admin of the settings, once in the life of a log."""
+    if await bus.ports.accounts.had_admin():
+        return
+    now = bus.ports.clock.now()
+    command = CreateFirstAdmin(
+        account=events.Registered(
+            at=now,
+            email=settings.admin_email,
+            username=settings.admin_username,
+            first_name=settings.admin_first_name,
+            last_name=settings.admin_last_name,
+            metadata={"role": "admin"},
+            role=Role.ADMIN,
+        ),
+        user=User(id=uuid4()),
+        secret=settings.admin_password.reveal(),
+    )
+    command_id = uuid4()
+    context = Context(actor=SYSTEM, at=now, command_id=command_id, correlation_id=command_id)
+    try:
+        await bus.dispatch(command, context, wait=False)
+        log.info("made the first admin")
+    except Conflict as refusal:
+        # Another process was first, or the names belong to somebody already.
+        log.warning("the first admin was not made: %s", refusal.text)
+
+
+def _background(service: Service) -> list[asyncio.Task[None]]:
+    work: list[Coroutine[Any, Any, Any]] = [projector.run() for projector in service.projectors]
+    work.append(service.relay.run())
+    return [asyncio.create_task(_watched(coroutine)) for coroutine in work]
+
+
+async def _watched(coroutine: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await coroutine
+    except Exception:
+        log.exception("a reader of the log ended by itself")
+        raise
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    """The address to listen on, tried before anything is started. Raises CannotListen."""
+    host, port = settings.http_host or "0.0.0.0", settings.http_port  # noqa: S104
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        for candidate in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            if candidate[0] is socket.AF_INET:
+                family, kind, _, _, address = candidate
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return str(address[0]), probe.getsockname()[1]
+    except OSError as error:
+        _cannot_listen(host, port, error)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> NoReturn:
+    raise CannotListen(
+        f"Cannot listen on {host}:{port}: {error.strerror or error}. "
+        "Set MG_USERS_HTTP_HOST and MG_USERS_HTTP_PORT to an address of this machine that is free."
+    ) from None
+
+
+async def _postgres(service: Service) -> str:
+    try:
+        async with service.pool.connection(timeout=2.0) as connection:
+            await connection.execute("SELECT 1")
+        return "ok"
+    except Exception as error:
+        return type(error).__name__
+
+
+def _schema(standing: Standing) -> str:
+    try:
+        return "ok" if not pending(standing.conninfo) else "migrations are missing: run usersd migrate"
+    except psycopg.Error as error:
+        return type(error).__name__

@@ -1,0 +1,129 @@
+"""What the service stands on: the servers it was given, or those it starts itself, and the root key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psycopg
+
+from infrastructure import embedded
+from infrastructure.event_store.keyring import Keyring, open_keyring
+from infrastructure.event_store.log import EventReader
+from infrastructure.event_store.mapper import EventMapper
+from infrastructure.postgres.migrate import migrate
+from infrastructure.settings import Settings
+from infrastructure.tokens.signing import SigningKey, open_signing_keys
+from projections import tables
+from projections.catalogue import READ_MODELS
+
+OLDEST_POSTGRES = 150000
+
+
+class StandingError(Exception):
+    """What the service needs is not there; the text says what to do."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the servers are. `direct` reaches PostgreSQL past any pooler, for LISTEN and the append."""
+
+    conninfo: str
+    direct: str
+    nats_url: str
+    root_key: bytes
+    servers: embedded.EmbeddedServers | None = None
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """What the root key opens."""
+
+    keyring: Keyring
+    signing: list[SigningKey]
+    mapper: EventMapper
+    reader: EventReader
+
+
+@contextmanager
+def stand(settings: Settings) -> Iterator[Standing]:
+    """Own the data folder and start what was not given. Raises embedded.EmbeddedError, StandingError."""
+    conninfo, es_url = settings.postgres_conninfo(), settings.es_url
+    with embedded.start(settings.data_dir, postgres=conninfo is None, nats=es_url is None) as servers:
+        yield _standing(settings, servers.postgres, servers.nats, servers)
+
+
+@contextmanager
+def attach(settings: Settings) -> Iterator[Standing]:
+    """Stand where a running service stands, or start its servers for as long as a command takes."""
+    running = embedded.running(settings.data_dir)
+    if settings.postgres_conninfo() is None and running is None:
+        with stand(settings) as standing:
+            yield standing
+    else:
+        yield _standing(
+            settings, running.postgres if running else None, running.nats if running else None, None
+        )
+
+
+def prepare(standing: Standing, report: object = None) -> None:
+    """Bring the database to the shape this version needs."""
+    with psycopg.connect(standing.direct, autocommit=True) as connection:
+        if connection.info.server_version < OLDEST_POSTGRES:
+            raise StandingError(
+                f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 or later is needed."
+            )
+    migrate(standing.direct, report if callable(report) else lambda line: None)
+    with psycopg.connect(standing.direct, autocommit=True) as connection:
+        for model in READ_MODELS:
+            tables.ensure(connection, model)
+
+
+def open_keys(standing: Standing) -> Keys:
+    """Open the keyring and the signing keys. Raises keyring.WrongRootKey."""
+    with psycopg.connect(standing.direct, autocommit=True) as connection:
+        keyring = open_keyring(connection, standing.root_key)
+        signing = open_signing_keys(connection, keyring)
+    mapper = EventMapper()
+    return Keys(keyring=keyring, signing=signing, mapper=mapper, reader=EventReader(mapper, keyring))
+
+
+def _standing(
+    settings: Settings,
+    postgres: str | None,
+    nats: str | None,
+    servers: embedded.EmbeddedServers | None,
+) -> Standing:
+    conninfo = settings.postgres_conninfo() or postgres
+    if conninfo is None:
+        raise StandingError("There is no PostgreSQL: set MG_USERS_DB_HOST.")
+    return Standing(
+        conninfo=conninfo,
+        direct=settings.postgres_direct_conninfo() or conninfo,
+        nats_url=(settings.es_url.reveal() if settings.es_url else nats) or "",
+        root_key=_root_key(settings),
+        servers=servers,
+    )
+
+
+def _root_key(settings: Settings) -> bytes:
+    if settings.root_key is not None:
+        return settings.root_key.reveal()
+    file = settings.data_dir / "root.key"
+    if not file.exists():
+        if settings.postgres_conninfo() is not None:
+            raise StandingError("MG_USERS_ROOT_KEY is needed with a PostgreSQL of your own.")
+        _write_private(file, secrets.token_bytes(32).hex())
+    return bytes.fromhex(file.read_text("ascii").strip())
+
+
+def _write_private(file: Path, text: str) -> None:
+    temporary = file.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(file)

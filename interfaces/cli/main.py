@@ -1,0 +1,35 @@
+"""`usersd`: run the service, migrate its database, look after its projections, read its log."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from interfaces.cli.config import config
+from interfaces.cli.events import events
+from interfaces.cli.output import fail
+from interfaces.cli.projections import projections
+from interfaces.cli.run import migrate, run
+from interfaces.cli.tools import CommandFailed, Tools
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="usersd", prog_name="usersd")
+def usersd() -> None:
+    """An event-sourced users service.
+
+    Settings come from environment variables; `usersd config check` shows them. Data goes to standard
+    output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong use or wrong
+    settings, 75 try again later.
+    """
+
+
+for command in (run, migrate, projections, events, config):
+    usersd.add_command(command)
+
+
+def main(tools: Tools) -> None:
+    """Run the command that was typed."""
+    try:
+        usersd(obj=tools)
+    except CommandFailed as failure:
+        fail(failure, failure.code)

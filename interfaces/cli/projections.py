@@ -1,0 +1,84 @@
+"""`usersd projections`: see where the read models stand, and rebuild them."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from application.operations import Progress, RebuildRunning, UnknownProjection
+from interfaces.cli.output import TRY_AGAIN, USAGE, err, fail, line, say, show
+from interfaces.cli.tools import Tools
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def projections() -> None:
+    """The read models: list them, see where they stand, rebuild them."""
+
+
+@projections.command("list")
+@JSON
+@click.pass_obj
+def list_projections(tools: Tools, as_json: bool) -> None:
+    """List the read models that this version knows."""
+    with tools.operations() as work:
+        rows = work.projections()
+    show(rows, as_json=as_json, empty="there are none")
+
+
+@projections.command()
+@JSON
+@click.pass_obj
+def status(tools: Tools, as_json: bool) -> None:
+    """Show position, head and lag of every read model, and the streams that are parked."""
+    with tools.operations() as work:
+        rows, parked = work.status(), work.parked()
+    show(rows, as_json=as_json, empty="no projection has been made yet")
+    if parked:
+        say(f"{len(parked)} parked:")
+        show(parked, as_json=as_json, empty="")
+    if any(row.parked or row.last_error for row in rows):
+        raise SystemExit(1)
+
+
+@projections.command()
+@click.argument("name")
+@JSON
+@click.pass_obj
+def rebuild(tools: Tools, name: str, as_json: bool) -> None:
+    """Rebuild a read model from the log. The old one answers until the new one has caught up.
+
+    Killed, it goes on where it was when it is called again.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+    )
+    with tools.operations() as work, bar:
+        task = bar.add_task(name, total=None, rate="")
+
+        def progress(step: Progress) -> None:
+            speed = bar.tasks[0].speed
+            rate = f"{speed:,.0f} events/s" if speed else ""
+            bar.update(task, description=step.stage, completed=step.done, total=step.total, rate=rate)
+
+        try:
+            rebuilt = work.rebuild(name, progress)
+        except UnknownProjection as error:
+            fail(error, USAGE)
+        except RebuildRunning as error:
+            fail(error, TRY_AGAIN)
+    if as_json:
+        line(rebuilt)
+    else:
+        say(f"{name}: rebuilt as generation {rebuilt.generation}, at position {rebuilt.position}")
+    if rebuilt.parked:
+        fail(f"{rebuilt.parked} streams are parked; usersd projections status lists them")

@@ -1,0 +1,44 @@
+"""What the command line needs of the service: implemented where everything is wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from application.operations import Operations
+
+
+class CommandFailed(Exception):
+    """A command cannot go on; the text is for the operator, the code for a script."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A setting: its variable, its value with secrets masked, where it comes from, what it is for."""
+
+    name: str
+    value: str
+    source: str
+    help: str
+
+
+class Tools(Protocol):
+    """Each raises CommandFailed."""
+
+    def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
+        """The settings and the warnings about them."""
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Run the service until a signal ends it."""
+
+    def migrate(self, say: Callable[[str], None]) -> None:
+        """Bring the database to the shape of this version."""
+
+    def operations(self) -> AbstractContextManager[Operations]:
+        """What operators work with, on the servers of a running service or on those of the settings."""

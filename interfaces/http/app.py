@@ -1,0 +1,122 @@
+"""The HTTP application: routes, error mapping, and one outermost layer for what every answer carries."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from application.bus import Bus
+from domain.errors import Refusal
+from interfaces.http import openapi
+from interfaces.http.errors import on_anything_else, on_http_exception, on_refusal
+from interfaces.http.operations import Health, Readiness, health, livez, readyz
+from interfaces.http.tokens import TokenCommands, jwks
+from interfaces.http.user_commands import UserCommands
+from interfaces.http.user_queries import UserQueries
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+access_log = logging.getLogger("usersd.access")
+
+
+AsgiMessage = MutableMapping[str, Any]
+
+
+class Outermost:
+    """One ASGI layer around Litestar, so that refusals before any handler are counted and marked too."""
+
+    def __init__(self, app: Litestar) -> None:
+        self.app = app
+
+    async def __call__(
+        self,
+        scope: AsgiMessage,
+        receive: Callable[[], Awaitable[AsgiMessage]],
+        send: Callable[[AsgiMessage], Awaitable[None]],
+    ) -> None:
+        inner: Any = self.app
+        if scope["type"] != "http":
+            await inner(scope, receive, send)
+            return
+        started = perf_counter()
+        request_id = scope["usersd.request_id"] = _request_id(scope["headers"])
+        marks = [*_security_headers(scope["path"]), (b"x-request-id", request_id.encode())]
+        status = 500
+
+        async def marked(message: AsgiMessage) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *marks]
+            await send(message)
+
+        try:
+            await inner(scope, receive, marked)
+        finally:
+            if access_log.isEnabledFor(logging.INFO):
+                access_log.info(
+                    "%s %s %d",
+                    scope["method"], scope.get("path_template") or "unmatched", status,
+                    extra={"request_id": request_id, "seconds": round(perf_counter() - started, 6)},
+                )  # fmt: skip
+
+
+def create_app(
+    bus: Bus,
+    *,
+    jwks_of: Callable[[], Mapping[str, Any]],
+    health_facts: Health,
+    readiness: Readiness,
+    max_body_bytes: int,
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None,
+) -> Outermost:
+    """The application around a bus."""
+    app = Litestar(
+        route_handlers=[
+            Router(path="/", route_handlers=[UserCommands, UserQueries], tags=["users"]),
+            Router(path="/", route_handlers=[TokenCommands, jwks], tags=["tokens"]),
+            Router(path="/", route_handlers=[health, livez, readyz], tags=["operations"]),
+            *openapi.HANDLERS,
+        ],
+        exception_handlers={
+            Refusal: on_refusal,
+            HTTPException: on_http_exception,
+            Exception: on_anything_else,
+        },
+        state=State(
+            {"bus": bus, "jwks": jwks_of, "health": health_facts, "readiness": readiness}, deep_copy=False
+        ),
+        request_max_body_size=max_body_bytes,
+        openapi_config=None,
+        lifespan=[lifespan] if lifespan else [],
+        logging_config=None,
+        debug=False,
+    )
+    return Outermost(app)
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return str(uuid4())
+
+
+def _security_headers(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    return openapi.SECURITY_HEADERS if path.startswith(openapi.PATH) else SECURITY_HEADERS

@@ -1,0 +1,206 @@
+"""The bodies and queries that requests bring, in both dialects, and how each becomes a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from application.ports import UserFilter
+from domain import events
+from domain.access import Actor
+from domain.errors import Fault
+from domain.values import (
+    MAX_EMAIL_BYTES,
+    MAX_NAME_CHARACTERS,
+    MAX_PICTURE_CHARACTERS,
+    MAX_TAGS,
+    Role,
+    Status,
+    check_email,
+    check_metadata,
+    check_name,
+    check_picture,
+    check_secret,
+    check_tags,
+    check_username,
+)
+
+Name = Annotated[str, msgspec.Meta(description=f"At most {MAX_NAME_CHARACTERS} characters.")]
+EmailText = Annotated[str, msgspec.Meta(description=f"name@host, at most {MAX_EMAIL_BYTES} bytes.")]
+UsernameText = Annotated[
+    str, msgspec.Meta(description="1 to 32 letters, digits, '_' and '-'; no '__' and no '--'.")
+]
+SecretText = Annotated[str, msgspec.Meta(description="Meets the password policy; at most 72 bytes.")]
+Tags = Annotated[list[str], msgspec.Meta(description=f"At most {MAX_TAGS} tags.")]
+Metadata = Annotated[dict[str, Any], msgspec.Meta(description="Any JSON object.")]
+Picture = Annotated[str, msgspec.Meta(description=f"A URL of at most {MAX_PICTURE_CHARACTERS} characters.")]
+SettableStatus = Literal["enabled", "disabled"]
+
+SecretAllowed = Callable[[str], bool]
+
+
+class RegisterCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    username: UsernameText = ""
+    identity: EmailText = ""
+    secret: SecretText = ""
+
+
+class RegisterBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A new account: the Mainflux way where `credentials.identity` is given, else the Magistrala way."""
+
+    first_name: Name = ""
+    last_name: Name = ""
+    name: Name = ""
+    email: EmailText = ""
+    credentials: RegisterCredentials = RegisterCredentials()
+    tags: Tags = []
+    metadata: Metadata = {}
+    private_metadata: Metadata = {}
+    profile_picture: Picture = ""
+    status: SettableStatus | Literal[""] = "enabled"
+    role: Literal["user", "admin", ""] = "user"
+
+    @property
+    def is_mainflux(self) -> bool:
+        return bool(self.credentials.identity)
+
+    def faults(self, secret_allowed: SecretAllowed) -> Iterator[Fault]:
+        if self.is_mainflux:
+            yield from check_email(self.credentials.identity, "/credentials/identity")
+            yield from check_name(self.name, "/name", what="name")
+        else:
+            yield from check_name(self.first_name, "/first_name", what="first name", needed=True)
+            yield from check_name(self.last_name, "/last_name", what="last name", needed=True)
+            yield from check_username(self.credentials.username, "/credentials/username")
+            yield from check_email(self.email, "/email")
+        yield from check_secret(self.credentials.secret, "/credentials/secret", allowed=secret_allowed)
+        yield from check_tags(self.tags, "/tags")
+        yield from check_metadata(self.metadata, "/metadata")
+        yield from check_metadata(self.private_metadata, "/private_metadata")
+        yield from check_picture(self.profile_picture, "/profile_picture")
+
+    def account(self, actor: Actor, at: datetime) -> events.Registered:
+        """The event that opens this account."""
+        mainflux = self.is_mainflux
+        return events.Registered(
+            by=actor.id,
+            at=at,
+            email=self.credentials.identity if mainflux else self.email,
+            username=None if mainflux else self.credentials.username,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            name=self.name if mainflux else "",
+            tags=self.tags,
+            metadata=self.metadata,
+            private_metadata=self.private_metadata,
+            profile_picture=self.profile_picture,
+            status=Status(self.status or "enabled"),
+            role=Role(self.role or "user"),
+            dialect="mainflux" if mainflux else "magistrala",
+        )
+
+
+class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """New names and metadata. What is absent, null or an empty name stays; `{}` clears metadata."""
+
+    first_name: Name = ""
+    last_name: Name = ""
+    name: Name = ""
+    metadata: Metadata | None = None
+    private_metadata: Metadata | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        yield from check_name(self.first_name, "/first_name", what="first name")
+        yield from check_name(self.last_name, "/last_name", what="last name")
+        yield from check_name(self.name, "/name", what="name")
+        yield from check_metadata(self.metadata, "/metadata")
+        yield from check_metadata(self.private_metadata, "/private_metadata")
+
+    def wish(self, by: UUID | None, at: datetime) -> events.ProfileUpdated:
+        return events.ProfileUpdated(
+            by=by,
+            at=at,
+            first_name=self.first_name or None,
+            last_name=self.last_name or None,
+            name=self.name or None,
+            metadata=self.metadata,
+            private_metadata=self.private_metadata,
+        )
+
+
+class RoleBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The new role."""
+
+    role: Literal["user", "admin", ""] = ""
+
+    def faults(self) -> Iterator[Fault]:
+        if not self.role:
+            yield Fault("/role", "A role is needed: user or admin.")
+
+
+class SecretBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that holds, and the one that shall hold."""
+
+    old_secret: SecretText = ""
+    new_secret: SecretText = ""
+
+    def faults(self, secret_allowed: SecretAllowed) -> Iterator[Fault]:
+        if not self.old_secret:
+            yield Fault("/old_secret", "The old secret is needed.")
+        yield from check_secret(self.new_secret, "/new_secret", allowed=secret_allowed)
+
+
+class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A login: `username` (or an email) and `password`, or `identity` and `secret`, as either dialect."""
+
+    username: str = ""
+    password: str = ""
+    identity: str = ""
+    secret: str = ""
+    description: Annotated[str, msgspec.Meta(max_length=254)] = ""
+
+    def faults(self) -> Iterator[Fault]:
+        if not (self.username or self.identity):
+            yield Fault("/username", "A username or an email is needed, as username or as identity.")
+        if not (self.password or self.secret):
+            yield Fault("/password", "A secret is needed, as password or as secret.")
+        if "\x00" in self.description:
+            yield Fault("/description", "The description holds U+0000.")
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of which users, in which order."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    order: Literal["created_at", "updated_at", "first_name", "last_name", "username", "email"] = "updated_at"
+    dir: Literal["asc", "desc"] = "desc"
+    status: Literal["enabled", "disabled", "deleted", "all"] = "enabled"
+    role: Literal["user", "admin"] | None = None
+    email: str = ""
+    username: str = ""
+    first_name: str = ""
+    last_name: str = ""
+
+    def filter(self) -> UserFilter:
+        return UserFilter(
+            status=None if self.status == "all" else Status(self.status),
+            role=Role(self.role) if self.role else None,
+            email=self.email,
+            username=self.username,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            order=self.order,
+            direction=self.dir,
+        )
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of a timeline."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0

@@ -1,0 +1,142 @@
+"""Who is calling, by which thread of cause and effect, and how to answer them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from application.authentication import authenticate
+from application.bus import Bus
+from application.changing import Versions
+from application.messages import Context, Page, Receipt, UserView
+from application.queries.view_user import ViewUser
+from domain.access import ANONYMOUS, Actor, require_verified
+from domain.errors import Fault, Invalid, NotFound, Unauthenticated
+from domain.values import user_id as parse_user_id
+from interfaces.http.errors import UnsupportedMediaType
+from interfaces.http.reading import read_json
+
+AnyRequest = Request[Any, Any, State]
+S = TypeVar("S", bound=msgspec.Struct)
+
+JSON = "application/json"
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+
+
+def bus_of(request: AnyRequest) -> Bus:
+    bus: Bus = request.app.state["bus"]
+    return bus
+
+
+def anonymous(request: AnyRequest) -> Context:
+    """The context of a request that needs nobody to be signed in."""
+    return _context(request, ANONYMOUS)
+
+
+async def signed_in(request: AnyRequest, *, unverified: bool = False) -> Context:
+    """The context of a request by a user. Raises Unauthenticated, or EmailNotVerified at the gate."""
+    bus = bus_of(request)
+    context = _context(request, ANONYMOUS)
+    actor = await authenticate(bearer(request), context.at, bus.ports)
+    if not unverified:
+        require_verified(actor, unverified_allowed=bus.ports.rules.unverified_allowed)
+    return msgspec.structs.replace(context, actor=actor)
+
+
+async def maybe_signed_in(request: AnyRequest) -> Context:
+    """The context of a request that anyone may make and that an admin's token lets do more."""
+    if "authorization" not in request.headers:
+        return anonymous(request)
+    return await signed_in(request)
+
+
+def bearer(request: AnyRequest) -> str:
+    """The bearer token (RFC 6750); the scheme is matched without regard to case (RFC 9110)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated
+    return token.strip()
+
+
+def _context(request: AnyRequest, actor: Actor) -> Context:
+    command_id = uuid4()
+    traceparent = request.headers.get("traceparent", "")
+    return Context(
+        actor=actor,
+        at=bus_of(request).ports.clock.now(),
+        command_id=command_id,
+        correlation_id=command_id,
+        request_id=request.scope.get("usersd.request_id", ""),  # type: ignore[arg-type]
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
+    )
+
+
+async def body(request: AnyRequest, shape: type[S], check: Callable[[S], Any] | None = None) -> S:
+    """The request's JSON body. Raises UnsupportedMediaType, Invalid."""
+    media_type = request.headers.get("content-type", "").lower()
+    if JSON not in media_type and "+json" not in media_type:
+        raise UnsupportedMediaType
+    return read_json(await request.body(), shape, check)
+
+
+def user_in_path(text: str) -> UUID:
+    """The id in a path; what is no id belongs to nobody."""
+    if (found := parse_user_id(text)) is None:
+        raise NotFound
+    return found
+
+
+def if_match(request: AnyRequest) -> Versions:
+    """The versions that the If-Match header allows (RFC 9110 section 13.1.1); None where any will do."""
+    value = request.headers.get("if-match", "").strip()
+    if value in ("", "*"):
+        return None
+    versions = [_ETAG.fullmatch(tag.strip()) for tag in value.split(",")]
+    if not all(versions):
+        raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3".'))
+    return frozenset(int(tag[1]) for tag in versions if tag)
+
+
+async def user_answer(
+    request: AnyRequest, context: Context, receipt: Receipt, *, status: int = 200
+) -> Response[bytes]:
+    """The user after a command, read back as the caller may see them."""
+    view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id), context)
+    headers = {"Usersd-Position": str(receipt.position)}
+    if not receipt.visible:
+        # Lists do not show this write yet; the user's own profile does.
+        headers["Usersd-Read-Model"] = "behind"
+    if status == 201:
+        headers["Location"] = f"/users/{receipt.user_id}"
+    if not waits(request):
+        headers["Preference-Applied"] = "respond-async"
+    return _answer(view, status, headers)
+
+
+def view_answer(view: UserView) -> Response[bytes]:
+    return _answer(view, 200, {})
+
+
+def page_answer(page: Page, key: str = "users") -> Response[bytes]:
+    """A page; its items are JSON already."""
+    head = f'{{"limit":{page.limit},"offset":{page.offset},"total":{page.total},"{key}":['
+    return Response(head.encode() + b",".join(page.users) + b"]}", media_type=JSON)
+
+
+def waits(request: AnyRequest) -> bool:
+    """Whether the caller wants to wait until lists show the write (RFC 7240)."""
+    return "respond-async" not in request.headers.get("prefer", "")
+
+
+def _answer(view: UserView, status: int, headers: dict[str, str]) -> Response[bytes]:
+    if view.version is not None:
+        headers["ETag"] = f'"{view.version}"'
+    headers["Vary"] = "Authorization"
+    return Response(view.body, status_code=status, headers=headers, media_type=JSON)

@@ -1,0 +1,49 @@
+"""The routes for those who run the service: is it well, is it alive, is it ready."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from litestar import Response, get
+
+from interfaces.http.caller import JSON, AnyRequest
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/health` answers, as both originals did."""
+
+    status: str = "pass"
+    version: str
+    commit: str
+    description: str = "users service"
+    build_time: str
+    instance_id: str
+
+
+class Readiness(Protocol):
+    async def __call__(self) -> dict[str, str]:
+        """What the service stands on, each `ok` or what is wrong with it."""
+
+
+@get("/health", sync_to_thread=False, opt={"access": "anyone", "media_type": "application/health+json"})
+def health(request: AnyRequest) -> Response[bytes]:
+    """Who answers here; probes nothing, as in both originals."""
+    body = msgspec.json.encode(request.app.state["health"])
+    return Response(body, media_type="application/health+json")
+
+
+@get("/livez", sync_to_thread=False, opt={"access": "anyone"})
+def livez() -> Response[bytes]:
+    """200 while the process serves requests at all; never looks at anything else."""
+    return Response(b'{"status":"pass"}', media_type=JSON)
+
+
+@get("/readyz", opt={"access": "anyone", "refuses": (503,)})
+async def readyz(request: AnyRequest) -> Response[bytes]:
+    """200 when requests can be served, else 503; a broker that is away does not make it unready."""
+    readiness: Readiness = request.app.state["readiness"]
+    checks = await readiness()
+    ready = all(checks[name] == "ok" for name in ("postgres", "schema"))
+    body = msgspec.json.encode({"status": "pass" if ready else "fail", "checks": checks})
+    return Response(body, status_code=200 if ready else 503, media_type=JSON)

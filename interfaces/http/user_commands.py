@@ -1,0 +1,123 @@
+"""The routes that change users."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from litestar import Controller, Response, patch, post
+from msgspec.structs import replace
+
+from application.commands.change_role import ChangeRole
+from application.commands.change_secret import ChangeSecret
+from application.commands.disable_user import DisableUser
+from application.commands.enable_user import EnableUser
+from application.commands.register_user import RegisterUser
+from application.commands.update_profile import UpdateProfile
+from application.messages import Command, Context, Receipt
+from domain.access import Actor
+from domain.user import User
+from domain.values import Role
+from interfaces.http.bodies import RegisterBody, RoleBody, SecretBody, UpdateBody
+from interfaces.http.caller import (
+    AnyRequest,
+    body,
+    bus_of,
+    if_match,
+    maybe_signed_in,
+    signed_in,
+    user_answer,
+    user_in_path,
+    waits,
+)
+
+
+class UserCommands(Controller):
+    """Register an account and change it."""
+
+    path = "/users"
+
+    @post(
+        "/",
+        opt={
+            "body": RegisterBody,
+            "command": RegisterUser,
+            "access": "anyone or signed in",
+            "answer": (201, "Document"),
+            "refuses": (409,),
+        },
+    )
+    async def register(self, request: AnyRequest) -> Response[bytes]:
+        context = await maybe_signed_in(request)
+        allowed = bus_of(request).ports.rules.secret_allowed
+        wanted = await body(request, RegisterBody, lambda given: given.faults(allowed))
+        command = RegisterUser(
+            account=wanted.account(context.actor, context.at),
+            user=User(id=uuid4()),
+            secret=wanted.credentials.secret,
+        )
+        receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
+        # Whoever registers an account is shown all of it, as its owner is from here on.
+        owner = replace(context, actor=Actor("user", receipt.user_id))
+        return await user_answer(request, owner, receipt, status=201)
+
+    @patch(
+        "/{user_id:str}",
+        opt={"body": UpdateBody, "command": UpdateProfile, "conditional": True, "answer": (200, "Document")},
+    )
+    async def update(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = await body(request, UpdateBody, UpdateBody.faults)
+        command = UpdateProfile(
+            user_id=user_in_path(user_id),
+            wish=wanted.wish(context.actor.id, context.at),
+            if_match=if_match(request),
+        )
+        return await _dispatched(request, command, context)
+
+    @patch("/secret", opt={"body": SecretBody, "command": ChangeSecret, "answer": (200, "Document")})
+    async def change_secret(self, request: AnyRequest) -> Response[bytes]:
+        context = await signed_in(request)
+        allowed = bus_of(request).ports.rules.secret_allowed
+        wanted = await body(request, SecretBody, lambda given: given.faults(allowed))
+        assert context.actor.id is not None
+        command = ChangeSecret(
+            user_id=context.actor.id, old_secret=wanted.old_secret, new_secret=wanted.new_secret
+        )
+        return await _dispatched(request, command, context)
+
+    @patch(
+        "/{user_id:str}/role",
+        opt={"body": RoleBody, "command": ChangeRole, "conditional": True, "answer": (200, "Document")},
+    )
+    async def change_role(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = await body(request, RoleBody, RoleBody.faults)
+        command = ChangeRole(
+            user_id=user_in_path(user_id), role=Role(wanted.role), if_match=if_match(request)
+        )
+        return await _dispatched(request, command, context)
+
+    @post(
+        "/{user_id:str}/enable",
+        status_code=200,
+        opt={"command": EnableUser, "conditional": True, "answer": (200, "Document")},
+    )
+    async def enable(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        command = EnableUser(user_id=user_in_path(user_id), if_match=if_match(request))
+        return await _dispatched(request, command, context)
+
+    @post(
+        "/{user_id:str}/disable",
+        status_code=200,
+        opt={"command": DisableUser, "conditional": True, "answer": (200, "Document")},
+    )
+    async def disable(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        command = DisableUser(user_id=user_in_path(user_id), if_match=if_match(request))
+        return await _dispatched(request, command, context)
+
+
+async def _dispatched(request: AnyRequest, command: Command[Receipt], context: Context) -> Response[bytes]:
+    receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
+    return await user_answer(request, context, receipt)

@@ -1,0 +1,47 @@
+"""The routes that show users and change nothing."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, get
+
+from application.queries.list_users import ListUsers
+from application.queries.user_history import UserHistory
+from application.queries.view_user import ViewUser
+from interfaces.http.bodies import HistoryQuery, ListQuery
+from interfaces.http.caller import AnyRequest, bus_of, page_answer, signed_in, user_in_path, view_answer
+from interfaces.http.reading import read_query
+
+
+class UserQueries(Controller):
+    """Profile, view, list and history."""
+
+    path = "/users"
+
+    @get("/", opt={"query": ListQuery, "command": ListUsers, "answer": (200, "UserPage")})
+    async def list_users(self, request: AnyRequest) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = read_query(request.scope["query_string"], ListQuery)
+        question = ListUsers(filter=wanted.filter(), limit=wanted.limit, offset=wanted.offset)
+        return page_answer(await bus_of(request).ask(question, context))
+
+    @get("/profile", opt={"command": ViewUser, "answer": (200, "Document")})
+    async def profile(self, request: AnyRequest) -> Response[bytes]:
+        """Show the caller's own account."""
+        context = await signed_in(request, unverified=True)
+        assert context.actor.id is not None
+        return view_answer(await bus_of(request).ask(ViewUser(user_id=context.actor.id), context))
+
+    @get("/{user_id:str}", opt={"command": ViewUser, "answer": (200, "Document")})
+    async def view(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        return view_answer(await bus_of(request).ask(ViewUser(user_id=user_in_path(user_id)), context))
+
+    @get(
+        "/{user_id:str}/history",
+        opt={"query": HistoryQuery, "command": UserHistory, "answer": (200, "HistoryPage")},
+    )
+    async def history(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = read_query(request.scope["query_string"], HistoryQuery)
+        question = UserHistory(user_id=user_in_path(user_id), limit=wanted.limit, offset=wanted.offset)
+        return page_answer(await bus_of(request).ask(question, context), key="history")
