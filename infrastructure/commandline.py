@@ -49,7 +49,7 @@ class WiredTools:
             serve(settings, standing, open_keys(standing), ready)
 
     def migrate(self, say: Say) -> None:
-        with _plainly(), attach(_chosen("command", say)) as standing:
+        with _plainly(), attach(_chosen("run", say)) as standing:
             prepare(standing, say)
 
     def operations(self) -> AbstractContextManager[Operations]:
@@ -58,7 +58,7 @@ class WiredTools:
 
 @contextmanager
 def _operations() -> Iterator[Operations]:
-    with _plainly(), attach(_chosen("command", lambda line: None)) as standing:
+    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresOperations(standing, open_keys(standing))
 

@@ -12,6 +12,7 @@ import msgspec
 from litestar import Litestar, MediaType, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from application.documents import Document
 from application.messages import Tokens
@@ -72,7 +73,7 @@ def docs_page() -> Response[str]:
 
 
 @get(PATH + "/{file:str}", sync_to_thread=False, opt={"undocumented": True})
-def docs_asset(file: str) -> Response[str]:
+def docs_asset(file: FromPath[str]) -> Response[str]:
     """What the page loads."""
     if file not in _ASSETS:
         raise NotFoundException

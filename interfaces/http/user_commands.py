@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from litestar import Controller, Response, patch, post
+from litestar.params import FromPath
 from msgspec.structs import replace
 
 from application.commands.change_role import ChangeRole
@@ -64,7 +65,7 @@ class UserCommands(Controller):
         "/{user_id:str}",
         opt={"body": UpdateBody, "command": UpdateProfile, "conditional": True, "answer": (200, "Document")},
     )
-    async def update(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def update(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         wanted = await body(request, UpdateBody, UpdateBody.faults)
         command = UpdateProfile(
@@ -89,7 +90,7 @@ class UserCommands(Controller):
         "/{user_id:str}/role",
         opt={"body": RoleBody, "command": ChangeRole, "conditional": True, "answer": (200, "Document")},
     )
-    async def change_role(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def change_role(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         wanted = await body(request, RoleBody, RoleBody.faults)
         command = ChangeRole(
@@ -102,7 +103,7 @@ class UserCommands(Controller):
         status_code=200,
         opt={"command": EnableUser, "conditional": True, "answer": (200, "Document")},
     )
-    async def enable(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def enable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         command = EnableUser(user_id=user_in_path(user_id), if_match=if_match(request))
         return await _dispatched(request, command, context)
@@ -112,7 +113,7 @@ class UserCommands(Controller):
         status_code=200,
         opt={"command": DisableUser, "conditional": True, "answer": (200, "Document")},
     )
-    async def disable(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def disable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         command = DisableUser(user_id=user_in_path(user_id), if_match=if_match(request))
         return await _dispatched(request, command, context)

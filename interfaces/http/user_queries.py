@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Controller, Response, get
+from litestar.params import FromPath
 
 from application.queries.list_users import ListUsers
 from application.queries.user_history import UserHistory
@@ -32,7 +33,7 @@ class UserQueries(Controller):
         return view_answer(await bus_of(request).ask(ViewUser(user_id=context.actor.id), context))
 
     @get("/{user_id:str}", opt={"command": ViewUser, "answer": (200, "Document")})
-    async def view(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def view(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         return view_answer(await bus_of(request).ask(ViewUser(user_id=user_in_path(user_id)), context))
 
@@ -40,7 +41,7 @@ class UserQueries(Controller):
         "/{user_id:str}/history",
         opt={"query": HistoryQuery, "command": UserHistory, "answer": (200, "HistoryPage")},
     )
-    async def history(self, request: AnyRequest, user_id: str) -> Response[bytes]:
+    async def history(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         wanted = read_query(request.scope["query_string"], HistoryQuery)
         question = UserHistory(user_id=user_in_path(user_id), limit=wanted.limit, offset=wanted.offset)

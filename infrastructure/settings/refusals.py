@@ -1,0 +1,153 @@
+"""What no single variable shows: combinations with which the service must not start."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from infrastructure.settings.model import Settings
+from infrastructure.settings.secret import MASK
+from infrastructure.settings.table import BY_FIELD
+
+DEFAULT = "default"
+
+_PUBLIC_PASSWORDS = {"12345678"}
+# The README of Mainflux names the first, its code the second.
+_PUBLIC_SECRET_KEYS = {"mainflux", "secret"}
+_ROLES_WITHOUT_STREAM = {"api", "projector", "migrate"}
+_PAIRS = (
+    ("http_server_cert", "http_server_key"),
+    ("grpc_server_cert", "grpc_server_key"),
+    ("auth_grpc_client_cert", "auth_grpc_client_key"),
+    ("domains_grpc_client_cert", "domains_grpc_client_key"),
+)
+
+
+class Refusal(NamedTuple):
+    """The settings a refusal is about, and its one line."""
+
+    fields: tuple[str, ...]
+    line: str
+
+
+class _Names:
+    """The variable each setting came from, or the first one it could have come from."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._sources = sources
+
+    def __getitem__(self, field: str) -> str:
+        return self._sources[field] if self.chosen(field) else BY_FIELD[field].name
+
+    def chosen(self, field: str) -> bool:
+        return self._sources.get(field, DEFAULT) != DEFAULT
+
+
+def check(settings: Settings, role: str = "run", sources: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each reason not to start in this role; `sources` makes the lines name what was set."""
+    return [refusal.line for refusal in refusals(settings, role, sources or {})]
+
+
+def refusals(settings: Settings, role: str, sources: Mapping[str, str]) -> Iterator[Refusal]:
+    names = _Names(sources)
+    yield from _embedded(settings, role, names)
+    yield from _root_key(settings, names)
+    yield from _public_secrets(settings, names)
+    yield from _tls(settings, names)
+
+
+def listens_beyond_loopback(settings: Settings) -> bool:
+    return _exposed_field(settings) is not None
+
+
+def _exposed_field(settings: Settings) -> str | None:
+    if not _is_loopback(settings.http_host):
+        return "http_host"
+    return None if _is_loopback(settings.grpc_host) else "grpc_host"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _embedded(settings: Settings, role: str, names: _Names) -> Iterator[Refusal]:
+    """Data that matters is not kept by accident in a folder beside the program."""
+    if settings.embedded:
+        return
+    exposed = _exposed_field(settings)
+    if settings.embedded is False:
+        why = f"since {names['embedded']} is false"
+    elif role != "run":
+        why = f"since only `usersd run` brings its own, or any role with {names['embedded']}=true"
+    elif exposed:
+        why = (
+            f"since {names[exposed]}={getattr(settings, exposed)} listens beyond loopback; "
+            f"{names['embedded']}=true keeps the embedded one"
+        )
+    else:
+        return
+    involved = ("embedded", "http_host", "grpc_host")
+    if settings.db_host is None:
+        yield Refusal(
+            ("db_host", *involved),
+            f"{names['db_host']} is not set: should be the host of a PostgreSQL, {why}",
+        )
+    if settings.es_url is None and role not in _ROLES_WITHOUT_STREAM:
+        yield Refusal(
+            ("es_url", *involved),
+            f"{names['es_url']} is not set: should be the URL of a NATS with JetStream, {why}",
+        )
+
+
+def _root_key(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    if settings.db_host is not None and settings.root_key is None:
+        expected = BY_FIELD["root_key"].kind.expected
+        yield Refusal(
+            ("root_key", "db_host"),
+            f"{names['root_key']} is not set: should be {expected}, since {names['db_host']} names an "
+            "external PostgreSQL; `openssl rand -base64 32` makes one, to be kept with the backups",
+        )
+
+
+def _public_secrets(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    """What every reader of the documentation knows protects nothing."""
+    exposed = _exposed_field(settings)
+    if exposed is None:
+        return
+    address = f"{names[exposed]}={getattr(settings, exposed)}"
+    why = f"since {address} listens beyond loopback and everybody knows this one"
+    if settings.admin_password.reveal() in _PUBLIC_PASSWORDS:
+        yield Refusal(
+            ("admin_password", "http_host", "grpc_host"),
+            f"{names['admin_password']}={MASK}: should be a password of your own, {why}",
+        )
+    # Unset, the key is harmless unless tokens are signed with it.
+    matters = names.chosen("secret_key") or settings.signing_algorithm == "HS512"
+    if matters and settings.secret_key.reveal() in _PUBLIC_SECRET_KEYS:
+        yield Refusal(
+            ("secret_key", "http_host", "grpc_host", "signing_algorithm"),
+            f"{names['secret_key']}={MASK}: should be a secret of your own, {why}",
+        )
+
+
+def _tls(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    for cert, key in _PAIRS:
+        for missing, given in ((cert, key), (key, cert)):
+            if getattr(settings, missing) is None and getattr(settings, given) is not None:
+                yield Refusal(
+                    (cert, key),
+                    f"{names[missing]} is not set: should be {BY_FIELD[missing].kind.expected}, "
+                    f"since {names[given]} is set",
+                )
+    for server in ("http", "grpc"):
+        authorities, cert = f"{server}_client_ca_certs", f"{server}_server_cert"
+        if getattr(settings, authorities) is not None and getattr(settings, cert) is None:
+            yield Refusal(
+                (authorities, cert),
+                f"{names[cert]} is not set: should be {BY_FIELD[cert].kind.expected}, "
+                f"since {names[authorities]} asks clients for certificates",
+            )

@@ -1,0 +1,780 @@
+"""Every variable the service reads, one row each; all else about the settings derives from it."""
+
+from __future__ import annotations
+
+from infrastructure.settings import inherited, kinds
+from infrastructure.settings.kinds import choice, choices, whole
+from infrastructure.settings.variable import Group, Variable, both, foreign, ours
+
+_THE_SERVICE = Group(
+    "The service",
+    (
+        Variable(
+            "log_level", both("USERS_LOG_LEVEL"), kinds.LOG_LEVEL, "info", "The least level that is logged."
+        ),
+        Variable(
+            "instance_id",
+            both("USERS_INSTANCE_ID", "INSTANCE_ID"),
+            kinds.TEXT,
+            None,
+            "The name of this process in health reports and traces.",
+            unset="a random UUID",
+        ),
+        Variable(
+            "data_dir",
+            ours("DATA_DIR"),
+            kinds.PATH,
+            "./.usersd",
+            "The folder of the embedded PostgreSQL and NATS, the generated root key and unsent mails.",
+        ),
+        Variable(
+            "embedded",
+            ours("EMBEDDED"),
+            kinds.BOOL,
+            None,
+            "Whether PostgreSQL and NATS may be the embedded ones where none is named.",
+            unset="only for `usersd run` on loopback",
+        ),
+        Variable(
+            "public_url",
+            ours("PUBLIC_URL"),
+            kinds.WEB_URL,
+            None,
+            "The address under which people reach this service; links in mails begin with it.",
+        ),
+        Variable(
+            "shutdown_timeout",
+            ours("SHUTDOWN_TIMEOUT"),
+            kinds.DURATION,
+            "10s",
+            "How long requests in flight may take to finish after SIGTERM.",
+        ),
+    ),
+)
+
+_HTTP = Group(
+    "HTTP",
+    (
+        Variable(
+            "http_host", both("USERS_HTTP_HOST"), kinds.HOST, "localhost", "The address HTTP listens on."
+        ),
+        Variable(
+            "http_port",
+            both("USERS_HTTP_PORT"),
+            kinds.LISTENING_PORT,
+            "9002",
+            "The port HTTP listens on; 0 takes any free one.",
+            legacy=inherited.service_link,
+        ),
+        Variable(
+            "http_server_cert",
+            both("USERS_HTTP_SERVER_CERT"),
+            kinds.FILE,
+            None,
+            "The certificate (PEM) that makes HTTP into HTTPS, together with its key.",
+        ),
+        Variable(
+            "http_server_key",
+            both("USERS_HTTP_SERVER_KEY"),
+            kinds.FILE,
+            None,
+            "The private key (PEM) of HTTPS.",
+        ),
+        Variable(
+            "http_client_ca_certs",
+            both("USERS_HTTP_CLIENT_CA_CERTS"),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) whose certificates HTTPS clients must show.",
+        ),
+        *foreign("USERS_HTTP_SERVER_CA_CERTS", help="Had no effect on a server in the originals either."),
+        Variable(
+            "http_read_timeout",
+            both("USERS_HTTP_SERVER_READ_TIMEOUT"),
+            kinds.DURATION,
+            "15s",
+            "How long a client may take to send a whole request.",
+        ),
+        Variable(
+            "http_write_timeout",
+            both("USERS_HTTP_SERVER_WRITE_TIMEOUT"),
+            kinds.DURATION,
+            "15s",
+            "How long an answer may take.",
+        ),
+        Variable(
+            "http_read_header_timeout",
+            both("USERS_HTTP_SERVER_READ_HEADER_TIMEOUT"),
+            kinds.DURATION,
+            "5s",
+            "How long a client may take to send the headers of a request.",
+        ),
+        Variable(
+            "http_idle_timeout",
+            both("USERS_HTTP_SERVER_IDLE_TIMEOUT"),
+            kinds.DURATION,
+            "60s",
+            "How long an idle connection is kept.",
+        ),
+        Variable(
+            "http_max_header_bytes",
+            both("USERS_HTTP_SERVER_MAX_HEADER_BYTES"),
+            whole(1024, 2**30),
+            "1048576",
+            "How large the headers of a request may be.",
+        ),
+        Variable(
+            "http_max_body_bytes",
+            ours("HTTP_MAX_BODY_BYTES"),
+            whole(1024, 2**30),
+            "262144",
+            "How large the body of a request may be.",
+        ),
+        Variable(
+            "trusted_proxies",
+            ours("TRUSTED_PROXIES"),
+            kinds.NETWORKS,
+            "",
+            "The proxies whose `Forwarded` and `X-Forwarded-For` headers are believed.",
+            unset="none",
+        ),
+        Variable(
+            "cors_origins",
+            ours("CORS_ORIGINS"),
+            kinds.ORIGINS,
+            "",
+            "The web origins whose scripts may call this service.",
+            unset="none",
+        ),
+    ),
+)
+
+_GRPC = Group(
+    "gRPC",
+    (
+        Variable(
+            "grpc_host", both("USERS_GRPC_HOST"), kinds.HOST, "localhost", "The address gRPC listens on."
+        ),
+        Variable(
+            "grpc_port",
+            both("USERS_GRPC_PORT"),
+            kinds.LISTENING_PORT,
+            "7001",
+            "The port gRPC listens on; 0 takes any free one.",
+            legacy=inherited.service_link,
+        ),
+        Variable(
+            "grpc_second_port",
+            ours("GRPC_SECOND_PORT"),
+            kinds.LISTENING_PORT,
+            None,
+            "A second port for gRPC, so that the clients of both originals find it.",
+            unset="7002, Magistrala's, when any other `MG_USERS_GRPC_…` but `MG_USERS_GRPC_PORT` is set",
+        ),
+        Variable(
+            "grpc_server_cert",
+            both("USERS_GRPC_SERVER_CERT"),
+            kinds.FILE,
+            None,
+            "The certificate (PEM) that gives gRPC TLS, together with its key.",
+        ),
+        Variable(
+            "grpc_server_key",
+            both("USERS_GRPC_SERVER_KEY"),
+            kinds.FILE,
+            None,
+            "The private key (PEM) of gRPC's certificate.",
+        ),
+        Variable(
+            "grpc_client_ca_certs",
+            # Magistrala asked clients for certificates when either was set, so neither may be passed over.
+            (*both("USERS_GRPC_CLIENT_CA_CERTS"), "MG_USERS_GRPC_SERVER_CA_CERTS"),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) whose certificates gRPC clients must show.",
+        ),
+        Variable(
+            None,
+            ("MF_USERS_GRPC_SERVER_CA_CERTS",),
+            kinds.ANY_TEXT,
+            None,
+            "Was accepted by Mainflux and had no effect on its gRPC server.",
+            used=False,
+        ),
+        *foreign(
+            "USERS_GRPC_SERVER_READ_TIMEOUT",
+            "USERS_GRPC_SERVER_WRITE_TIMEOUT",
+            "USERS_GRPC_SERVER_READ_HEADER_TIMEOUT",
+            "USERS_GRPC_SERVER_IDLE_TIMEOUT",
+            "USERS_GRPC_SERVER_MAX_HEADER_BYTES",
+            help="Was accepted by the originals and had no effect on their gRPC server.",
+        ),
+        *foreign(
+            "USERS_GRPC_URL",
+            "USERS_GRPC_TIMEOUT",
+            "USERS_GRPC_CLIENT_CERT",
+            "USERS_GRPC_CLIENT_KEY",
+            help="Tells other services how to reach this one.",
+        ),
+    ),
+)
+
+_POSTGRES = Group(
+    "PostgreSQL",
+    (
+        Variable(
+            "db_host",
+            both("USERS_DB_HOST"),
+            kinds.POSTGRES_HOST,
+            None,
+            "The host of PostgreSQL.",
+            unset="the embedded PostgreSQL, for `usersd run` on loopback",
+        ),
+        Variable(
+            "db_port",
+            both("USERS_DB_PORT"),
+            kinds.PORT,
+            "5432",
+            "The port of PostgreSQL.",
+            legacy=inherited.service_link,
+        ),
+        Variable(
+            "db_user",
+            both("USERS_DB_USER"),
+            kinds.ANY_TEXT,
+            "magistrala",
+            "The user who owns the tables.",
+            unset="`magistrala`, or `mainflux` where the host comes from `MF_USERS_DB_HOST`",
+        ),
+        Variable(
+            "db_pass",
+            both("USERS_DB_PASS"),
+            kinds.ANY_TEXT,
+            "magistrala",
+            "The password of that user.",
+            secret=True,
+            unset="`magistrala`, or `mainflux` where the host comes from `MF_USERS_DB_HOST`",
+        ),
+        Variable("db_name", both("USERS_DB_NAME"), kinds.ANY_TEXT, "users", "The name of the database."),
+        Variable(
+            "db_ssl_mode",
+            both("USERS_DB_SSL_MODE"),
+            kinds.SSL_MODE,
+            "disable",
+            "How far the connection is encrypted and the server checked, in the words of libpq.",
+        ),
+        Variable(
+            "db_ssl_cert", both("USERS_DB_SSL_CERT"), kinds.FILE, None, "The certificate shown to PostgreSQL."
+        ),
+        Variable(
+            "db_ssl_key", both("USERS_DB_SSL_KEY"), kinds.FILE, None, "The private key of that certificate."
+        ),
+        Variable(
+            "db_ssl_root_cert",
+            both("USERS_DB_SSL_ROOT_CERT"),
+            kinds.FILE,
+            None,
+            "The authorities PostgreSQL's certificate is checked against.",
+        ),
+        Variable(
+            "db_direct_host",
+            ours("DB_DIRECT_HOST"),
+            kinds.POSTGRES_HOST,
+            None,
+            "PostgreSQL itself where `MG_USERS_DB_HOST` is a pooler; LISTEN and the appender need it.",
+            unset="`MG_USERS_DB_HOST`",
+        ),
+        Variable(
+            "db_direct_port",
+            ours("DB_DIRECT_PORT"),
+            kinds.PORT,
+            None,
+            "The port of PostgreSQL itself.",
+            unset="`MG_USERS_DB_PORT`",
+        ),
+        Variable(
+            "db_pool_size",
+            ours("DB_POOL_SIZE"),
+            whole(1, 1000),
+            "10",
+            "The most connections for reading that one process opens.",
+        ),
+    ),
+)
+
+_EVENTS = Group(
+    "Events",
+    (
+        Variable(
+            "es_url",
+            both("USERS_ES_URL", "ES_URL"),
+            kinds.STREAM_URL,
+            None,
+            "The NATS cluster that carries the events; it may hold a user and password.",
+            secret=True,
+            unset="the embedded NATS, for `usersd run` on loopback",
+            legacy=inherited.event_store,
+        ),
+        Variable(
+            "stream_replicas",
+            ours("STREAM_REPLICAS"),
+            whole(1, 5),
+            "1",
+            "How many servers of the NATS cluster hold each event.",
+        ),
+        Variable(
+            "stream_max_age",
+            ours("STREAM_MAX_AGE"),
+            kinds.DURATION,
+            None,
+            "How long NATS keeps an event.",
+            unset="without limit",
+        ),
+        Variable(
+            "events_pii",
+            ours("EVENTS_PII"),
+            choice("full", "none"),
+            "full",
+            "Whether published events carry names and emails, as the originals' did, or only ids.",
+        ),
+        Variable(
+            "events_format",
+            ours("EVENTS_FORMAT"),
+            choices("cloudevents", "magistrala", "mainflux"),
+            "cloudevents",
+            "The forms in which each event is published.",
+        ),
+    ),
+)
+
+_KEYS = Group(
+    "Keys",
+    (
+        Variable(
+            "root_key",
+            ours("ROOT_KEY"),
+            kinds.ROOT_KEY,
+            None,
+            "The key that wraps every other key; a backup is the database and this key.",
+            secret=True,
+            unset="generated together with an embedded PostgreSQL, refused with any other",
+        ),
+        Variable(
+            "secret_key",
+            both("USERS_SECRET_KEY"),
+            kinds.ANY_TEXT,
+            "mainflux",
+            "The shared secret of HS512 tokens, for parties that verify with it, and nothing else.",
+            secret=True,
+        ),
+    ),
+)
+
+_ACCOUNTS = Group(
+    "Accounts",
+    (
+        Variable(
+            "admin_email",
+            both("USERS_ADMIN_EMAIL"),
+            kinds.EMAIL,
+            "admin@example.com",
+            "The email of the first admin, who is made only while there has never been one.",
+        ),
+        Variable(
+            "admin_password",
+            both("USERS_ADMIN_PASSWORD"),
+            kinds.FIRST_SECRET,
+            "12345678",
+            "The password of the first admin; the default is refused beyond loopback.",
+            secret=True,
+        ),
+        Variable(
+            "admin_username",
+            both("USERS_ADMIN_USERNAME"),
+            kinds.USERNAME,
+            "admin",
+            "The username of the first admin.",
+        ),
+        Variable(
+            "admin_first_name",
+            both("USERS_ADMIN_FIRST_NAME"),
+            kinds.NAME,
+            "super",
+            "The first name of the first admin.",
+        ),
+        Variable(
+            "admin_last_name",
+            both("USERS_ADMIN_LAST_NAME"),
+            kinds.NAME,
+            "admin",
+            "The last name of the first admin.",
+        ),
+        Variable(
+            "pass_regex",
+            both("USERS_PASS_REGEX"),
+            kinds.PATTERN,
+            "^.{8,}$",
+            "What a new password must match somewhere (RE2); over 72 bytes it is refused anyway.",
+        ),
+        Variable(
+            "bcrypt_cost",
+            ours("BCRYPT_COST"),
+            whole(4, 16),
+            "10",
+            "The cost of a password's hash; one more takes twice as long.",
+        ),
+        Variable(
+            "self_register",
+            both("USERS_ALLOW_SELF_REGISTER"),
+            kinds.BOOL,
+            "true",
+            "Whether anybody may register, or only an admin registers others.",
+        ),
+        Variable(
+            "unverified_allowed",
+            both("ALLOW_UNVERIFIED_USER"),
+            kinds.BOOL,
+            "true",
+            "Whether a user may act before the email is verified.",
+        ),
+        Variable(
+            "delete_interval",
+            both("USERS_DELETE_INTERVAL"),
+            kinds.DURATION,
+            "24h",
+            "How often the sweep looks for accounts to erase.",
+        ),
+        Variable(
+            "delete_after",
+            both("USERS_DELETE_AFTER"),
+            kinds.DURATION,
+            "720h",
+            "How long after its deletion an account is erased.",
+        ),
+        Variable(
+            "sweep",
+            ours("SWEEP"),
+            choices("deleted", "disabled", needed="deleted"),
+            "deleted",
+            "Which accounts the sweep erases; the first sweep of a new kind only reports.",
+        ),
+    ),
+)
+
+_TOKENS = Group(
+    "Tokens",
+    (
+        Variable(
+            "access_token_duration",
+            both("USERS_ACCESS_TOKEN_DURATION") + both("AUTH_ACCESS_TOKEN_DURATION"),
+            kinds.DURATION,
+            "15m",
+            "How long an access token lives.",
+        ),
+        Variable(
+            "refresh_token_duration",
+            both("USERS_REFRESH_TOKEN_DURATION") + both("AUTH_REFRESH_TOKEN_DURATION"),
+            kinds.DURATION,
+            "24h",
+            "How long a refresh token lives.",
+        ),
+        Variable(
+            "signing_algorithm",
+            ours("SIGNING_ALGORITHM"),
+            choice("ES256", "EdDSA", "RS256", "HS512"),
+            "ES256",
+            "How this service signs its access tokens.",
+            unset="`MG_AUTH_KEYS_ALGORITHM` where that is ES256, EdDSA or RS256, else `ES256`",
+        ),
+        Variable(
+            "issuer", ours("ISSUER"), kinds.TEXT, "magistrala.auth", "The issuer (`iss`) of the tokens."
+        ),
+        Variable(
+            "audience", ours("AUDIENCE"), kinds.TEXT, "magistrala", "The audience (`aud`) of the tokens."
+        ),
+    ),
+)
+
+_AUTH = Group(
+    "A remote Auth service",
+    (
+        Variable(
+            "auth_grpc_url",
+            both("AUTH_GRPC_URL"),
+            kinds.TARGET,
+            None,
+            "The Auth service of Magistrala that issues and checks the tokens.",
+            unset="this service does both itself",
+            legacy=inherited.auth_address,
+        ),
+        Variable(
+            "auth_grpc_timeout",
+            both("AUTH_GRPC_TIMEOUT"),
+            kinds.DURATION,
+            "1s",
+            "How long a call to the Auth service may take.",
+        ),
+        Variable(
+            "auth_grpc_client_cert",
+            both("AUTH_GRPC_CLIENT_CERT"),
+            kinds.FILE,
+            None,
+            "The certificate (PEM) shown to the Auth service.",
+        ),
+        Variable(
+            "auth_grpc_client_key",
+            both("AUTH_GRPC_CLIENT_KEY"),
+            kinds.FILE,
+            None,
+            "The private key (PEM) of that certificate.",
+        ),
+        Variable(
+            "auth_grpc_server_ca_certs",
+            both("AUTH_GRPC_SERVER_CA_CERTS", "AUTH_GRPC_CA_CERTS"),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) that vouch for the Auth service; naming them turns TLS on.",
+        ),
+        *foreign(
+            "AUTH_GRPC_CLIENT_TLS", help="Turned TLS on in old clients; naming the authorities does so here."
+        ),
+        Variable(
+            "auth_jwks_url",
+            both("AUTH_JWKS_URL"),
+            kinds.WEB_URL,
+            "http://auth:9001/keys/.well-known/jwks.json",
+            "Where a remote Auth service shows its public keys.",
+        ),
+        Variable(
+            "auth_keys_algorithm",
+            both("AUTH_KEYS_ALGORITHM"),
+            choice("ES256", "EdDSA", "RS256", "HS256", "HS384", "HS512"),
+            None,
+            "How a remote Auth service signs: HS… is checked by asking it, the rest by its public keys.",
+        ),
+        Variable(
+            "domains_grpc_url",
+            both("DOMAINS_GRPC_URL"),
+            kinds.TARGET,
+            None,
+            "The Domains service, which is told when an account is erased.",
+            unset="nobody is told but the readers of events",
+        ),
+        Variable(
+            "domains_grpc_timeout",
+            both("DOMAINS_GRPC_TIMEOUT"),
+            kinds.DURATION,
+            "1s",
+            "How long a call to the Domains service may take.",
+        ),
+        Variable(
+            "domains_grpc_client_cert",
+            both("DOMAINS_GRPC_CLIENT_CERT"),
+            kinds.FILE,
+            None,
+            "The certificate (PEM) shown to the Domains service.",
+        ),
+        Variable(
+            "domains_grpc_client_key",
+            both("DOMAINS_GRPC_CLIENT_KEY"),
+            kinds.FILE,
+            None,
+            "The private key (PEM) of that certificate.",
+        ),
+        Variable(
+            "domains_grpc_server_ca_certs",
+            both("DOMAINS_GRPC_SERVER_CA_CERTS"),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) that vouch for the Domains service; naming them turns TLS on.",
+        ),
+    ),
+)
+
+_MAIL = Group(
+    "Mail",
+    (
+        Variable(
+            "email_host",
+            both("EMAIL_HOST"),
+            kinds.HOST,
+            None,
+            "The SMTP server.",
+            unset="mails are written to the console and the data directory",
+        ),
+        Variable("email_port", both("EMAIL_PORT"), kinds.PORT, "25", "The port of the SMTP server."),
+        Variable(
+            "email_username",
+            both("EMAIL_USERNAME"),
+            kinds.ANY_TEXT,
+            "",
+            "The user to log in as at the SMTP server.",
+            unset="no login",
+        ),
+        Variable(
+            "email_password",
+            both("EMAIL_PASSWORD"),
+            kinds.ANY_TEXT,
+            None,
+            "The password of that user.",
+            secret=True,
+        ),
+        Variable(
+            "email_from_address",
+            both("EMAIL_FROM_ADDRESS"),
+            kinds.EMAIL,
+            "no-reply@localhost",
+            "The sender's address of every mail.",
+        ),
+        Variable(
+            "email_from_name", both("EMAIL_FROM_NAME"), kinds.TEXT, "", "The sender's name.", unset="no name"
+        ),
+        Variable(
+            "email_template",
+            both("EMAIL_TEMPLATE"),
+            kinds.FILE,
+            None,
+            "Mainflux's template of the mail that resets a password.",
+            unset="the built-in text",
+            legacy=inherited.template,
+        ),
+        Variable(
+            "password_reset_email_template",
+            both("PASSWORD_RESET_EMAIL_TEMPLATE"),
+            kinds.FILE,
+            None,
+            "The template of the mail that resets a password.",
+            unset="`MG_EMAIL_TEMPLATE`, else the built-in text",
+            legacy=inherited.template,
+        ),
+        Variable(
+            "verification_email_template",
+            both("VERIFICATION_EMAIL_TEMPLATE"),
+            kinds.FILE,
+            None,
+            "The template of the mail that verifies an email.",
+            unset="the built-in text",
+            legacy=inherited.template,
+        ),
+        Variable(
+            "password_reset_url_prefix",
+            both("PASSWORD_RESET_URL_PREFIX"),
+            kinds.WEB_URL,
+            "http://localhost/password/reset",
+            "What the link of a reset mail begins with; `?token=…` follows.",
+            unset="`MG_USERS_PUBLIC_URL` with `/password/reset`, else `http://localhost/password/reset`",
+        ),
+        Variable(
+            "verification_url_prefix",
+            both("VERIFICATION_URL_PREFIX"),
+            kinds.WEB_URL,
+            "http://localhost/verify-email",
+            "What the link of a verification mail begins with; `?token=…` follows.",
+            unset="`MG_USERS_PUBLIC_URL` with `/verify-email`, else `http://localhost/verify-email`",
+        ),
+        Variable(
+            "token_reset_endpoint",
+            both("TOKEN_RESET_ENDPOINT"),
+            kinds.URL_PATH,
+            "/reset-request",
+            "Mainflux's path between the page that asked for a reset and `?token=…` in the mailed link.",
+        ),
+    ),
+)
+
+_OBSERVING = Group(
+    "Observing",
+    (
+        Variable(
+            "jaeger_url",
+            both("JAEGER_URL"),
+            kinds.WEB_URL,
+            None,
+            "The collector of traces, by OTLP over HTTP.",
+            unset="no traces are sent",
+            legacy=inherited.jaeger,
+        ),
+        Variable(
+            "jaeger_trace_ratio",
+            both("JAEGER_TRACE_RATIO"),
+            kinds.RATIO,
+            "1.0",
+            "The share of requests that are traced.",
+        ),
+        Variable(
+            "send_telemetry",
+            both("SEND_TELEMETRY"),
+            kinds.BOOL,
+            "true",
+            "Whether telemetry may be sent at all; it holds nothing personal.",
+        ),
+        Variable(
+            "telemetry_url",
+            ("MG_TELEMETRY_URL",),
+            kinds.WEB_URL,
+            None,
+            "The receiver of telemetry.",
+            unset="nothing is sent",
+        ),
+    ),
+)
+
+_ELSEWHERE = Group(
+    "Read and not used",
+    (
+        Variable(
+            "spicedb_host",
+            both("SPICEDB_HOST"),
+            kinds.TEXT,
+            "localhost",
+            "The host of SpiceDB, where Magistrala kept who is an admin; here the log does.",
+            used=False,
+        ),
+        Variable(
+            "spicedb_port", both("SPICEDB_PORT"), kinds.PORT, "50051", "The port of SpiceDB.", used=False
+        ),
+        Variable(
+            "spicedb_pre_shared_key",
+            both("SPICEDB_PRE_SHARED_KEY"),
+            kinds.ANY_TEXT,
+            "12345678",
+            "The key of SpiceDB.",
+            secret=True,
+            used=False,
+        ),
+        *foreign(
+            "OAUTH_UI_REDIRECT_URL",
+            "OAUTH_UI_ERROR_URL",
+            help="Where the browser went after signing in with Google, which is not part of this service.",
+        ),
+        *foreign(
+            "GOOGLE_CLIENT_ID",
+            "GOOGLE_REDIRECT_URL",
+            help="Belongs to signing in with Google, which is not part of this service.",
+        ),
+        *foreign(
+            "GOOGLE_CLIENT_SECRET",
+            "GOOGLE_STATE",
+            help="Belongs to signing in with Google, which is not part of this service.",
+            secret=True,
+        ),
+    ),
+)
+
+GROUPS = (
+    _THE_SERVICE,
+    _HTTP,
+    _GRPC,
+    _POSTGRES,
+    _EVENTS,
+    _KEYS,
+    _ACCOUNTS,
+    _TOKENS,
+    _AUTH,
+    _MAIL,
+    _OBSERVING,
+    _ELSEWHERE,
+)
+VARIABLES = tuple(row for group in GROUPS for row in group.rows)
+BY_FIELD = {row.field: row for row in VARIABLES if row.field is not None}
+KNOWN = {spelling: row for row in VARIABLES for spelling in row.spellings}

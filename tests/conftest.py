@@ -1,0 +1,59 @@
+"""Fixtures shared by all tests: one set of real servers for the run, one database for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from infrastructure.embedded import EmbeddedServers
+from tests.support.databases import Databases
+from tests.support.servers import embedded_servers, postgres_15, postgres_15_is_installed
+from tests.support.service import Client, running_service
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[EmbeddedServers]:
+    """PostgreSQL 18 and NATS for the whole run."""
+    with embedded_servers() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def databases(servers: EmbeddedServers) -> Databases:
+    """Databases on the embedded PostgreSQL 18."""
+    assert servers.postgres is not None
+    return Databases(servers.postgres)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[str]:
+    """The conninfo of a migrated, empty database."""
+    with databases.fresh() as conninfo:
+        yield conninfo
+
+
+@pytest.fixture(scope="session")
+def databases_15() -> Iterator[Databases]:
+    """Databases on a PostgreSQL 15, wherever one is installed."""
+    if not postgres_15_is_installed():
+        pytest.skip("PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    with postgres_15() as server:
+        yield Databases(server)
+
+
+@pytest.fixture(params=["PostgreSQL 18", "PostgreSQL 15"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database on each PostgreSQL that is supported and at hand."""
+    chosen: Databases = request.getfixturevalue(
+        "databases" if request.param == "PostgreSQL 18" else "databases_15"
+    )
+    with chosen.fresh() as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[Client]:
+    """Somebody who speaks HTTP to a service of this test's own."""
+    async with running_service(database) as ready:
+        yield ready

@@ -1,0 +1,1 @@
+"""The relay and the published language, against a real PostgreSQL and a real NATS server."""

@@ -1,0 +1,1 @@
+"""The settings, from the environment to the last line of refusal."""

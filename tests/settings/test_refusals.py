@@ -1,0 +1,164 @@
+"""Combinations of settings with which the service must not start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from infrastructure.settings import SettingsError, check, load
+
+KEY = "ab" * 32
+EXTERNAL = {
+    "MG_USERS_DB_HOST": "db",
+    "MG_USERS_ES_URL": "nats://n:4222",
+    "MG_USERS_ROOT_KEY": KEY,
+    "MG_USERS_ADMIN_PASSWORD": "a password of our own",
+}
+EXPOSED = {**EXTERNAL, "MG_USERS_HTTP_HOST": "0.0.0.0"}
+
+
+def _refused(environ: dict[str, str], role: str = "run") -> list[str]:
+    try:
+        load(environ, role)
+    except SettingsError as error:
+        return error.lines
+    return []
+
+
+def _names(environ: dict[str, str], role: str = "run") -> list[str]:
+    return [line.split(" ")[0].split("=")[0] for line in _refused(environ, role)]
+
+
+def _without(environ: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in names}
+
+
+@pytest.mark.parametrize("role", ["run", "api", "projector", "relay", "migrate"])
+def test_with_everything_named_any_role_may_listen_anywhere(role: str) -> None:
+    assert _refused(EXPOSED, role) == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]"])
+def test_on_loopback_the_embedded_servers_need_no_permission(host: str) -> None:
+    assert _refused({"MG_USERS_HTTP_HOST": host, "MF_USERS_GRPC_HOST": host}) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "users", "192.168.1.1", "localhost.example"])
+@pytest.mark.parametrize("variable", ["MG_USERS_HTTP_HOST", "MF_USERS_GRPC_HOST"])
+def test_beyond_loopback_neither_the_embedded_servers_nor_the_known_password_are_used(
+    variable: str, host: str
+) -> None:
+    lines = _refused({variable: host})
+    assert [line.split(" ")[0] for line in lines] == [
+        "MG_USERS_DB_HOST",
+        "MG_USERS_ES_URL",
+        "MG_USERS_ADMIN_PASSWORD=********:",
+    ]
+    assert all(f"{variable}={host} listens beyond loopback" in line for line in lines)
+
+
+def test_permission_keeps_the_embedded_servers_beyond_loopback() -> None:
+    environ = {
+        "MG_USERS_HTTP_HOST": "0.0.0.0",
+        "MG_USERS_EMBEDDED": "true",
+        "MG_USERS_ADMIN_PASSWORD": "my own one",
+    }
+    assert _refused(environ) == []
+
+
+def test_a_ban_on_embedded_servers_holds_on_loopback_too() -> None:
+    assert _names({"MG_USERS_EMBEDDED": "false"}) == ["MG_USERS_DB_HOST", "MG_USERS_ES_URL"]
+
+
+@pytest.mark.parametrize(
+    ("role", "names"),
+    [
+        ("api", ["MG_USERS_DB_HOST"]),
+        ("projector", ["MG_USERS_DB_HOST"]),
+        ("migrate", ["MG_USERS_DB_HOST"]),
+        ("relay", ["MG_USERS_DB_HOST", "MG_USERS_ES_URL"]),
+    ],
+)
+def test_only_the_role_that_runs_everything_brings_its_own_servers(role: str, names: list[str]) -> None:
+    assert _names({}, role) == names
+    assert _names({"MG_USERS_EMBEDDED": "true"}, role) == []
+
+
+def test_an_event_store_set_aside_is_missing_beyond_loopback() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**EXPOSED, "MG_USERS_ES_URL": "amqp://a"})
+    assert [line.split(" ")[0] for line in caught.value.lines] == ["MG_USERS_ES_URL"]
+    assert len(caught.value.warnings) == 1
+
+
+def test_an_external_database_needs_its_key() -> None:
+    (line,) = _refused(_without(EXTERNAL, "MG_USERS_ROOT_KEY"))
+    assert line.startswith("MG_USERS_ROOT_KEY is not set: should be 32 bytes as base64 or hex")
+
+
+def test_a_wrong_key_is_not_also_called_missing() -> None:
+    (line,) = _refused({**EXTERNAL, "MG_USERS_ROOT_KEY": "short"})
+    assert line.startswith("MG_USERS_ROOT_KEY=********: should be")
+
+
+def test_a_wrong_host_is_not_also_called_missing() -> None:
+    (line,) = _refused({**EXPOSED, "MG_USERS_DB_HOST": "postgres://db"})
+    assert line.startswith("MG_USERS_DB_HOST=postgres://db: should be")
+
+
+@pytest.mark.parametrize("password", ["12345678", None])
+def test_the_documented_admin_password_is_refused_beyond_loopback(password: str | None) -> None:
+    environ = _without(EXPOSED, "MG_USERS_ADMIN_PASSWORD")
+    if password is not None:
+        environ["MF_USERS_ADMIN_PASSWORD"] = password
+    (line,) = _refused(environ)
+    assert line.startswith(
+        f"{'MF' if password else 'MG'}_USERS_ADMIN_PASSWORD=********: should be a password"
+    )
+    assert "12345678" not in line
+
+
+def test_the_documented_secret_key_is_refused_beyond_loopback() -> None:
+    (line,) = _refused({**EXPOSED, "MF_USERS_SECRET_KEY": "mainflux"})
+    assert line.startswith("MF_USERS_SECRET_KEY=********: should be a secret of your own")
+    assert _refused({**EXTERNAL, "MF_USERS_SECRET_KEY": "mainflux"}) == []
+
+
+def test_an_unset_secret_key_matters_only_where_tokens_are_signed_with_it() -> None:
+    assert _names({**EXPOSED, "MG_USERS_SIGNING_ALGORITHM": "HS512"}) == ["MG_USERS_SECRET_KEY"]
+
+
+@pytest.mark.parametrize("prefix", ["MG_USERS_HTTP_SERVER", "MF_USERS_GRPC_SERVER", "MG_AUTH_GRPC_CLIENT"])
+@pytest.mark.parametrize(("given", "missing"), [("CERT", "KEY"), ("KEY", "CERT")])
+def test_a_certificate_and_its_key_go_together(prefix: str, given: str, missing: str, tmp_path: Path) -> None:
+    file = tmp_path / "pem"
+    file.touch()
+    (line,) = _refused({f"{prefix}_{given}": str(file)})
+    assert line.startswith(f"MG{prefix[2:]}_{missing} is not set: should be the path of a readable file")
+    assert _refused({f"{prefix}_{given}": str(file), f"{prefix}_{missing}": str(file)}) == []
+
+
+def test_clients_show_certificates_only_to_a_server_that_has_one(tmp_path: Path) -> None:
+    file = tmp_path / "pem"
+    file.touch()
+    (line,) = _refused({"MG_USERS_GRPC_CLIENT_CA_CERTS": str(file)})
+    assert line.startswith("MG_USERS_GRPC_SERVER_CERT is not set")
+
+
+def test_either_authority_of_magistrala_makes_grpc_ask_for_certificates(tmp_path: Path) -> None:
+    file = tmp_path / "pem"
+    file.touch()
+    environ = {
+        "MG_USERS_GRPC_SERVER_CERT": str(file),
+        "MG_USERS_GRPC_SERVER_KEY": str(file),
+        "MG_USERS_GRPC_SERVER_CA_CERTS": str(file),
+    }
+    assert load(environ).settings.grpc_client_ca_certs == file
+
+
+def test_settings_changed_in_code_are_checked_alike() -> None:
+    settings = msgspec.structs.replace(load({}).settings, http_host="0.0.0.0")
+    assert len(check(settings)) == 3
+    assert check(load({}).settings) == []
