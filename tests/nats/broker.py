@@ -9,6 +9,7 @@ import sysconfig
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
@@ -16,28 +17,32 @@ from nats.js.errors import NotFoundError
 from infrastructure.nats.connection import close, connect
 from infrastructure.nats.stream import STREAM
 
-PASSWORD = "p@ss w%rd"
+PASSWORD = "relays-password"
+ODD_PASSWORD = "p@ss w%rd"
 
 
 class Broker:
-    """One server on a loopback port that stays the same; its password needs percent-encoding."""
+    """One server on a loopback port that stays the same, with a second user whose password needs encoding."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.store = folder / "store"
         self._program = Path(sysconfig.get_path("scripts"), "nats-server")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"nats://relay:p%40ss%20w%25rd@127.0.0.1:{self._port}"
+        self.url = f"nats://relay:{PASSWORD}@127.0.0.1:{self._port}"
+        self.odd_url = f"nats://odd:{quote(ODD_PASSWORD)}@127.0.0.1:{self._port}"
 
     def start(self) -> None:
         configuration = self._folder / "nats.conf"
-        configuration.write_text(f'authorization {{ user: relay, password: "{PASSWORD}" }}\n')
+        users = f'{{ user: relay, password: "{PASSWORD}" }}, {{ user: odd, password: "{ODD_PASSWORD}" }}'
+        configuration.write_text(f"authorization {{ users: [ {users} ] }}\n")
         self._process = subprocess.Popen(
             [
                 str(self._program), "-c", str(configuration), "-a", "127.0.0.1", "-p", str(self._port),
-                "-js", "-sd", str(self._folder / "store"), "-l", str(self._folder / "nats.log"),
+                "-js", "-sd", str(self.store), "-l", str(self._folder / "nats.log"),
             ]
         )  # fmt: skip
         deadline = time.monotonic() + 20

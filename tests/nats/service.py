@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from application.messages import Context
-from application.ports import Change
+from application.ports import Change, Recorded, Unreadable
 from domain import events
 from domain.access import SYSTEM
 from domain.events import Event
@@ -104,7 +104,9 @@ class Service:
     async def row(self) -> dict[str, Any]:
         """The relay's row; empty before the first run."""
         async with await psycopg.AsyncConnection.connect(self.conninfo, row_factory=dict_row) as connection:
-            cursor = await connection.execute("SELECT * FROM relays WHERE name = 'users'")
+            cursor = await connection.execute(
+                "SELECT position, last_sequence, owner, fencing, last_error FROM relays WHERE name = 'users'"
+            )
             return await cursor.fetchone() or {}
 
     async def relayed(self, position: int | None = None, within: float = 30.0) -> dict[str, Any]:
@@ -126,11 +128,30 @@ class Service:
 
 
 async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel once: a relay that overhears it would keep a whole service from stopping."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task}, timeout=4)
+    assert task.cancelled()
 
 
 def registered(number: int, **more: Any) -> events.Registered:
     fields = {"email": f"user{number}@example.com", "username": f"user{number}", "first_name": "Ada"}
     return events.Registered(at=AT, **(fields | more))
+
+
+class FrozenReader(EventReader):
+    """Reads a page and then hangs, as a process does that the system has stopped."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+        self.has_read = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def read(
+        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = 2**62
+    ) -> list[Recorded | Unreadable]:
+        page = await self._reader.read(connection, after, limit, until)
+        if page:
+            self.has_read.set()
+            await self.goes_on.wait()
+        return page

@@ -93,7 +93,7 @@ async def test_an_event_that_cannot_be_read_holds_everything_behind_it_and_is_re
             fencing = (await service.row())["fencing"]
 
             async def tried_again() -> bool:
-                return int((await service.row())["fencing"]) > fencing + 2
+                return bool((await service.row())["fencing"] > fencing + 2)
 
             await until(tried_again, "the relay to try again")
             row = await service.row()

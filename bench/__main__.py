@@ -1,0 +1,56 @@
+"""`python -m bench [NAME …]`: measures every row, or the named ones, and prints the table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+
+import uvloop
+
+from bench.ground import ground
+from bench.measuring import Row, say
+from infrastructure.process import tune
+
+MODULES = ("append", "rebuild", "login", "profile", "relay", "visible")
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or MODULES
+    rows: list[Row] = []
+    tune()
+    with ground() as servers:
+        for name in chosen:
+            say(f"measuring: {name}")
+            rows += uvloop.run(importlib.import_module(f"bench.{name}").measure(servers))
+    print(table(rows))
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| work | against | ours | limit | share | at least | rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        aim = "" if row.aim is None else f"{row.aim:g}" + (" at most" if row.unit == "ms" else "")
+        mark = "" if row.meets else " **missed**"
+        lines.append(
+            f"| {row.work} | {row.against} | {_number(row.ours, row.unit)} | {_number(row.limit, row.unit)} "
+            f"| {row.share:.2f}{mark} | {aim} | {row.rounds} |"
+        )
+    return "\n".join([*lines, "", hardware()])
+
+
+def hardware() -> str:
+    """What it was measured on."""
+    cores = os.cpu_count()
+    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores."
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:,.2f}{unit}"
+
+
+main()

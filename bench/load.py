@@ -1,0 +1,93 @@
+"""A client that keeps so many connections busy with one prepared request: plain sockets, no HTTP library."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+CONNECTIONS = 32
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What a run of requests came to; `p99` in seconds."""
+
+    per_second: float
+    p99: float
+    failed: int
+
+
+def request(address: str, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+    """One HTTP/1.1 request as bytes."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(address).netloc}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, raw: bytes, expected: bytes, until: float) -> None:
+        self.raw, self.expected, self.until = raw, expected, until
+        self.times: list[float] = []
+        self.failed = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.buffer = b""
+        self.sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not of asyncio's classes.
+        self.transport = cast(asyncio.Transport, transport)
+        self._send()
+
+    def _send(self) -> None:
+        self.sent = time.perf_counter()
+        self.transport.write(self.raw)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head, separator, rest = self.buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if len(rest) < length:
+            return
+        self.times.append(time.perf_counter() - self.sent)
+        self.failed += not head.startswith(b"HTTP/1.1 " + self.expected)
+        self.buffer = b""
+        if time.perf_counter() < self.until:
+            self._send()
+        else:
+            self.transport.close()
+            self.done.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionError("the server closed the connection"))
+
+
+async def busy(
+    address: str, raw: bytes, *, expected: int = 200, seconds: float = 4.0, connections: int = CONNECTIONS
+) -> Load:
+    """Send a request over and over on so many connections."""
+    place = urlsplit(address)
+    assert place.hostname
+    assert place.port
+    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(
+            lambda: _Connection(raw, str(expected).encode(), started + seconds), place.hostname, place.port
+        )
+        for _ in range(connections)
+    ]
+    protocols = [protocol for _, protocol in made]
+    await asyncio.gather(*[protocol.done for protocol in protocols])
+    elapsed = time.perf_counter() - started
+    times = sorted(taken for protocol in protocols for taken in protocol.times)
+    return Load(
+        len(times) / elapsed, times[int(len(times) * 0.99)], sum(protocol.failed for protocol in protocols)
+    )

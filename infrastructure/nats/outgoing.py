@@ -1,0 +1,73 @@
+"""Turns pages of the log into chains of messages, and stops before what cannot be told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import msgspec
+
+from application.ports import Recorded, Unreadable
+from infrastructure.nats.publisher import Outgoing
+from interfaces.events.published import Pii, message_of, render, subject_of
+
+CHAIN_BYTES = 8 * 1024 * 1024
+
+
+class Held(Exception):
+    """An event that cannot be published. Everything behind it waits, because order is promised."""
+
+    def __init__(self, event: Recorded | Unreadable, reason: str) -> None:
+        super().__init__(f"held at position {event.position} ({event.name}): {reason}")
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The messages of a run of events, and the position that the log is told to when they are stored.
+
+    There are fewer messages than events where the world does not hear of some.
+    """
+
+    messages: Sequence[Outgoing]
+    reached: int
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What shapes the messages: what they may tell, how large one may be for the broker, and the ids of
+    those that the stream has already, ahead of their turn."""
+
+    pii: Pii
+    largest: int
+    there: Set[str] = frozenset()
+
+
+def chain(page: Sequence[Recorded | Unreadable], limits: Limits) -> Chain:
+    """As much of a page as can be published in one go. Raises Held where that is nothing."""
+    messages: list[Outgoing] = []
+    reached = room = 0
+    for event in page:
+        try:
+            message = _outgoing(event, limits)
+        except Held:
+            if not reached:
+                raise
+            break
+        reached = event.position
+        if message is not None:
+            messages.append(message)
+            room += len(message.body)
+            if room > CHAIN_BYTES:
+                break
+    return Chain(messages, reached)
+
+
+def _outgoing(event: Recorded | Unreadable, limits: Limits) -> Outgoing | None:
+    if isinstance(event, Unreadable):
+        raise Held(event, event.reason)
+    if message_of(event) is None or str(event.event_id) in limits.there:
+        return None
+    try:
+        body = render(event, limits.pii)
+    except Exception as error:
+        raise Held(event, type(error).__name__) from None
+    if len(body) > limits.largest:
+        raise Held(event, f"a message of {len(body)} bytes, and the broker takes {limits.largest}")
+    return Outgoing(str(event.event_id), subject_of(event), body)
