@@ -26,6 +26,10 @@ class BrokerUnreachable(Exception):
     """No connection to NATS came about in time."""
 
 
+OLDEST_SERVER = (2, 10)
+"""The oldest release that is supported."""
+
+
 async def connect(
     url: str,
     *,
@@ -68,6 +72,10 @@ async def connect(
     except BaseException:
         await close(client)
         raise
+    server = client.connected_server_version
+    if (server.major, server.minor) < OLDEST_SERVER:
+        await close(client)
+        raise BrokerUnreachable(f"the NATS at {where(url)} is {server.major}.{server.minor}; 2.10 is needed")
     news.established = True
     return client
 
