@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from domain import events
 from domain.access import Actor, require_admin, require_self_or_admin
-from domain.errors import AccountDeleted, AdminOnly, Conflict, NotFound, StatusAlreadySet
+from domain.errors import AccountDeleted, AdminOnly, Conflict, Forbidden, NotFound, StatusAlreadySet
 from domain.events import Event
 from domain.user import User
 from domain.values import Role, Status
@@ -36,7 +38,7 @@ def update_profile(user: User, wish: events.ProfileUpdated, *, by: Actor) -> lis
     } | {
         field: value
         for field in ("metadata", "private_metadata")
-        if (value := getattr(wish, field)) is not None and value != getattr(user, field)
+        if (value := getattr(wish, field)) is not None and not _same_json(value, getattr(user, field))
     }
     return [events.ProfileUpdated(by=wish.by, at=wish.at, **changed)] if changed else []
 
@@ -72,6 +74,8 @@ def change_role(user: User, role: Role, *, by: Actor, at: datetime) -> list[Even
 
 def change_secret(user: User, *, by: Actor, at: datetime) -> list[Event]:
     """Only the user, who has just shown the old secret; an admin cannot set somebody's secret."""
+    if by.id != user.id:
+        raise Forbidden("Only the user may change the secret.")
     _may_change(user, by)
     return [events.SecretChanged(by=by.id, at=at)]
 
@@ -82,6 +86,8 @@ def enable(user: User, *, by: Actor, at: datetime) -> list[Event]:
     _must_exist(user)
     if user.status is Status.ENABLED:
         raise StatusAlreadySet
+    if by.id == user.id:
+        raise Forbidden("Nobody who was shut out lets themselves in.")
     if user.status is Status.DELETED:
         return [events.Restored(by=by.id, at=at)]
     return [events.Enabled(by=by.id, at=at)]
@@ -106,5 +112,13 @@ def _may_change(user: User, by: Actor) -> None:
     _must_exist(user)
     if user.status is Status.DELETED:
         raise AccountDeleted
-    if user.status is not Status.ENABLED and not by.is_admin:
-        raise Conflict("The account is disabled; only an admin may change it.")
+    if user.status is not Status.ENABLED and (by.id == user.id or not by.is_admin):
+        raise Conflict("The account is disabled; only another, an admin, may change it.")
+
+
+def _same_json(one: Any, other: Any) -> bool:
+    # Python's == takes true, 1 and 1.0 for one value; JSON does not.
+    def encode(value: Any) -> bytes:
+        return msgspec.json.encode(value, order="deterministic")
+
+    return encode(one) == encode(other)

@@ -23,6 +23,7 @@ MAX_INTEGER = 2**63 - 1
 _USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
 _EMAIL = re.compile(r"[^@\s\"<>()\[\],:;\\]+@[^@\s\"<>()\[\],:;\\]+")
 _URL_BREAKERS = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}]")
+_USER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNWRITABLE = {"Cc", "Cn", "Cs"}
 
 
@@ -40,6 +41,8 @@ class Role(StrEnum):
 
 def name_key(entered: str) -> str:
     """The form in which names are compared: NFKC and case-folded until both hold (UAX 15, 31)."""
+    if entered.isascii():
+        return entered.lower()
     key = entered
     while (folded := unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", key).casefold())) != key:
         key = folded
@@ -133,6 +136,9 @@ def check_secret(entered: str, pointer: str, *, allowed: Callable[[str], bool]) 
         yield Fault(pointer, "A secret is needed.")
     elif len(entered.encode("utf-8", "replace")) > MAX_SECRET_BYTES:
         yield Fault(pointer, f"A secret has at most {MAX_SECRET_BYTES} bytes in UTF-8; nothing is cut off.")
+    elif "\x00" in entered:
+        # Some implementations of bcrypt end a secret there, so that a hash would match a shorter one.
+        yield Fault(pointer, "A secret does not hold U+0000.")
     elif not allowed(entered):
         yield Fault(pointer, "The secret does not meet the password policy.")
 
@@ -144,8 +150,8 @@ def refuse(faults: Iterator[Fault] | list[Fault]) -> None:
 
 
 def user_id(text: str) -> UUID | None:
-    """A user id as it stands in a path, or None where no user can have it."""
-    try:
-        return UUID(text) if len(text) == 36 else None
-    except ValueError:
-        return None
+    """A user id as it stands in a path, or None where no user can have it.
+
+    Only the one form that is shown counts, as in the original: UUID() takes many more.
+    """
+    return UUID(text) if _USER_ID.fullmatch(text) else None

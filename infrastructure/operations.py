@@ -13,6 +13,7 @@ import psycopg
 from application.operations import Named, Parked, Progress, ProjectionStatus, Rebuilt, UnknownProjection
 from application.ports import Recorded, Unreadable
 from infrastructure.postgres.notifications import EVENTS, Notifications
+from infrastructure.process import tune
 from infrastructure.standing import Keys, Standing
 from projections.catalogue import READ_MODELS, by_name
 from projections.rebuild import rebuild
@@ -22,8 +23,7 @@ SELECT p.name, p.version, p.generation, p.live, p.position, head.position, p.adv
        p.owner IS NOT NULL AND p.lease_until > now(),
        (SELECT count(*) FROM parked_streams s
         WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)),
-       (SELECT convert_from(e.state, 'UTF8')::jsonb ->> 'at' FROM events e
-        WHERE e.position = p.position + 1)::timestamptz
+       (SELECT e.state FROM events e WHERE e.position = p.position + 1)
 FROM projections p, (SELECT coalesce(max(position), 0) AS position FROM events) AS head
 ORDER BY p.name, p.version, p.generation"""
 
@@ -60,6 +60,7 @@ class PostgresOperations:
         model = by_name(name)
         if model is None:
             raise UnknownProjection(name, [known.name for known in READ_MODELS])
+        tune()
         return asyncio.run(rebuild(model, self._keys.reader, self._standing.direct, progress))
 
     async def tail(self, after: int, *, follow: bool) -> AsyncIterator[Recorded | Unreadable]:
@@ -94,10 +95,10 @@ class PostgresOperations:
 
 
 def _status(row: tuple[object, ...], now: datetime) -> ProjectionStatus:
-    name, version, generation, live, position, head, advanced_at, error, owned, parked, waiting_since = row
+    name, version, generation, live, position, head, advanced_at, error, owned, parked, waiting = row
     assert isinstance(head, int)
     assert isinstance(position, int)
-    lag = (now - waiting_since).total_seconds() if isinstance(waiting_since, datetime) else 0.0
+    lag = (now - _time_of(waiting, now)).total_seconds()
     state = "building" if not live else "running" if owned else "no owner"
     return msgspec.convert(
         {
@@ -115,3 +116,15 @@ def _status(row: tuple[object, ...], now: datetime) -> ProjectionStatus:
         },
         ProjectionStatus,
     )
+
+
+class _Stored(msgspec.Struct):
+    at: datetime
+
+
+def _time_of(state: object, otherwise: datetime) -> datetime:
+    """When the event that a projection waits before was appended; it may be one that cannot be read."""
+    try:
+        return msgspec.json.decode(state, type=_Stored).at if isinstance(state, bytes) else otherwise
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return otherwise

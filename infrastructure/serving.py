@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -15,6 +15,7 @@ from uuid import uuid4
 import psycopg
 import uvloop
 from granian.server.embed import Server
+from litestar.handlers import HTTPRouteHandler
 
 from application.bus import Bus
 from application.commands.create_first_admin import CreateFirstAdmin
@@ -25,7 +26,8 @@ from domain.errors import Conflict
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
-from infrastructure.postgres.migrate import pending
+from infrastructure.postgres.migrate import MigrationError, pending
+from infrastructure.process import tune
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from interfaces.http.app import Outermost, create_app
@@ -62,6 +64,7 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         tasks = _background(service)
+        tune()
         serving = asyncio.create_task(server.serve(), name="http")
         ready(f"http://{settings.http_host}:{port}")
         stopping = asyncio.create_task(stop.wait())
@@ -77,8 +80,10 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def application(service: Service, settings: Settings, standing: Standing) -> Outermost:
-    """The HTTP application of a service."""
+def application(
+    service: Service, settings: Settings, standing: Standing, more_routes: Sequence[HTTPRouteHandler] = ()
+) -> Outermost:
+    """The HTTP application of a service, with whatever routes a caller adds."""
 
     async def readiness() -> dict[str, str]:
         return {"postgres": await _postgres(service), "schema": await asyncio.to_thread(_schema, standing)}
@@ -94,6 +99,7 @@ def application(service: Service, settings: Settings, standing: Standing) -> Out
         ),
         readiness=readiness,
         max_body_bytes=settings.http_max_body_bytes,
+        more_routes=more_routes,
     )
 
 
@@ -174,5 +180,5 @@ async def _postgres(service: Service) -> str:
 def _schema(standing: Standing) -> str:
     try:
         return "ok" if not pending(standing.conninfo) else "migrations are missing: run usersd migrate"
-    except psycopg.Error as error:
+    except (psycopg.Error, MigrationError) as error:
         return type(error).__name__

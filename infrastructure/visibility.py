@@ -26,16 +26,19 @@ class PostgresVisibility:
         self._conninfo = conninfo
         self._signal = signal
         self._reached = 0
+        self._unsure = False
         self._stalled_until = 0.0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> PostgresVisibility:
-        self._task = asyncio.create_task(self._listen(), name="visibility")
+        self._signal.listeners.append(self._heard)
+        self._task = asyncio.create_task(self._watch(), name="visibility")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._signal.listeners.remove(self._heard)
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -49,7 +52,8 @@ class PostgresVisibility:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (position, next(self._order), future))
         try:
-            await asyncio.wait_for(future, within)
+            async with asyncio.timeout(within):
+                await future
         except TimeoutError:
             await self._look()
             if position <= self._reached:
@@ -58,17 +62,20 @@ class PostgresVisibility:
             return False
         return True
 
-    async def _listen(self) -> None:
+    def _heard(self, payload: str) -> None:
+        name, _, rest = payload.partition(":")
+        version, _, reached = rest.partition(":")
+        if name == Users.name and version == str(Users.version):
+            self._advance(int(reached))
+        elif not name:
+            # The connection was made anew: what was notified meanwhile is not known.
+            self._unsure = True
+
+    async def _watch(self) -> None:
         while True:
-            if await self._signal.wait(1.0):
-                name, _, rest = self._signal.payload.partition(":")
-                version, _, reached = rest.partition(":")
-                if name == Users.name and version == str(Users.version):
-                    self._advance(int(reached))
-                elif not name:
-                    # The connection was made anew: what was notified meanwhile is not known.
-                    await self._look()
-            elif self._waiting:
+            heard = await self._signal.wait(1.0)
+            if self._unsure or (self._waiting and not heard):
+                self._unsure = False
                 await self._look()
 
     def _advance(self, reached: int) -> None:

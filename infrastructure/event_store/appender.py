@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.sql import SQL
 
 from domain.errors import OutcomeUnknown, Overloaded, Unavailable
@@ -22,7 +23,10 @@ from infrastructure.event_store.prepared import APPEND, Outcome, Prepared, param
 MAX_BATCH = 256
 MAX_WAITING = 10_000
 PATIENCE = 5.0
-"""Seconds for which a command waits for a lost connection to come back."""
+"""Seconds for which a command waits for a database that is away or stuck."""
+
+# A server that has become a standby is as good as lost: connecting again finds the one that writes.
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, ReadOnlySqlTransaction)
 
 log = logging.getLogger("usersd.appender")
 
@@ -30,10 +34,10 @@ log = logging.getLogger("usersd.appender")
 class _Waiting:
     __slots__ = ("deadline", "future", "in_flight", "prepared")
 
-    def __init__(self, prepared: Prepared, future: asyncio.Future[Outcome]) -> None:
+    def __init__(self, prepared: Prepared, future: asyncio.Future[Outcome], deadline: float) -> None:
         self.prepared = prepared
         self.future = future
-        self.deadline = time.monotonic() + PATIENCE
+        self.deadline = deadline
         self.in_flight = False
 
 
@@ -44,8 +48,10 @@ class Appender:
         self._conninfo = conninfo
         self._patience = patience
         self._queue: deque[_Waiting] = deque()
+        self._batch: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._connection: psycopg.AsyncConnection | None = None
         self._closing = False
         self.batches = 0
@@ -53,14 +59,18 @@ class Appender:
 
     async def __aenter__(self) -> Appender:
         self._task = asyncio.create_task(self._run(), name="appender")
+        self._watch = asyncio.create_task(self._give_up_late(), name="appender's watch")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Store what waits, then stop."""
+        """Store what waits, then stop; a database that stays stuck is left after the patience."""
         self._closing = True
         self._wake.set()
-        if self._task:
-            await self._task
+        if self._task and self._watch:
+            await asyncio.wait({self._task}, timeout=2 * self._patience)
+            for task in (self._task, self._watch):
+                task.cancel()
+            await asyncio.wait({self._task, self._watch})
         await self._disconnect()
 
     async def append(self, prepared: Prepared) -> Outcome:
@@ -71,8 +81,8 @@ class Appender:
         """
         if len(self._queue) >= MAX_WAITING or self._closing:
             raise Overloaded("Too many changes are waiting to be stored; try again shortly.")
-        waiting = _Waiting(prepared, asyncio.get_running_loop().create_future())
-        waiting.deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._patience
+        waiting = _Waiting(prepared, asyncio.get_running_loop().create_future(), deadline)
         self._queue.append(waiting)
         self._wake.set()
         return await waiting.future
@@ -85,39 +95,43 @@ class Appender:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-            # A caller that has gone away before its command was sent wants nothing stored.
-            await self._store([waiting for waiting in batch if not waiting.future.done()])
+            await self._store([self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))])
 
     async def _store(self, batch: list[_Waiting]) -> None:
-        """Store a batch, through lost connections: what was stored before answers `known`."""
-        pause = 0.05
-        while batch:
+        """Store a batch, through lost connections: what was stored before answers `known`.
+
+        A caller that has gone away, or was answered already, wants nothing stored (again).
+        """
+        pause = 0.0
+        while batch := [waiting for waiting in batch if not waiting.future.done()]:
+            self._batch = batch
             try:
                 connection = await self._connected()
+                batch = [waiting for waiting in batch if not waiting.future.done()]
                 for waiting in batch:
                     waiting.in_flight = True
                 await self._settle(connection, batch)
                 return
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except _LOST as error:
                 log.warning(
                     "the connection to the event log was lost (%s); trying again", type(error).__name__
                 )
                 await self._disconnect()
-                batch = self._give_up_late(batch)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
+                pause = min(max(pause * 2, 0.05), 1.0)
 
     async def _settle(self, connection: psycopg.AsyncConnection, batch: Sequence[_Waiting]) -> None:
+        if not batch:
+            return
         try:
             cursor = await connection.execute(
                 SQL(APPEND), parameters([waiting.prepared for waiting in batch]), prepare=True
             )
             rows = await cursor.fetchall()
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except _LOST:
             raise
-        except psycopg.Error as error:
-            # One command that the database cannot take must not hurt its neighbours.
+        except Exception as error:
+            # One command that the driver or the database cannot take must not hurt its neighbours.
             if len(batch) == 1:
                 _resolve(batch[0], error)
                 return
@@ -130,18 +144,16 @@ class Appender:
         for waiting, row in zip(batch, rows, strict=True):
             _resolve(waiting, Outcome(*row))
 
-    def _give_up_late(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
-        """Answer those that have waited long enough; the rest, and all that queue behind, go on waiting."""
-        now = time.monotonic()
-        kept: list[_Waiting] = []
-        for waiting in batch:
-            if waiting.future.done() or waiting.deadline > now:
-                kept.append(waiting)
-            else:
-                _resolve(waiting, OutcomeUnknown() if waiting.in_flight else Unavailable())
-        while self._queue and self._queue[0].deadline <= now:
-            _resolve(self._queue.popleft(), Unavailable())
-        return kept
+    async def _give_up_late(self) -> None:
+        """Answer whoever has waited long enough, whatever the flush before them is stuck in."""
+        while True:
+            await asyncio.sleep(self._patience / 10)
+            now = time.monotonic()
+            for waiting in self._batch:
+                if waiting.deadline <= now:
+                    _resolve(waiting, OutcomeUnknown() if waiting.in_flight else Unavailable())
+            while self._queue and self._queue[0].deadline <= now:
+                _resolve(self._queue.popleft(), Unavailable())
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from domain.values import name_key
 
 _NONCE = 12
+_TAG = 16
 _LOCK = 7310580243119867
 
 
@@ -52,6 +53,8 @@ def seal(cipher: AESGCM, plain: bytes, bound_to: bytes) -> bytes:
 
 def unseal(cipher: AESGCM, sealed: bytes, bound_to: bytes) -> bytes:
     """Raises cryptography's InvalidTag where the bytes were changed or belong elsewhere."""
+    if len(sealed) < _NONCE + _TAG:
+        raise InvalidTag
     return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], bound_to)
 
 

@@ -56,7 +56,7 @@ class EventReader:
             raise SealBroken("the user's key is missing, and nobody destroyed it")
         try:
             return self._keyring.user_key(user_id, epoch, wrapped)
-        except (InvalidTag, KeyError):
+        except (InvalidTag, KeyError, ValueError):
             raise SealBroken("the user's key cannot be unwrapped") from None
 
     def open(self, row: Row) -> Recorded:
@@ -82,7 +82,6 @@ class EventReader:
         cursor = await connection.execute(_PAGE, (after, until, limit), prepare=True, binary=True)
         rows: list[Any] = await cursor.fetchall()
         return self.open_page(rows)
-
 
     async def read_stream(
         self, connection: psycopg.AsyncConnection, user_id: UUID
@@ -125,10 +124,14 @@ class PostgresEventLog:
 
     def _opened(self, rows: Sequence[Row]) -> tuple[Key, list[Recorded]]:
         try:
-            return self.reader.key_of(rows[0]), [self.reader.open(row) for row in rows]
+            key, records = self.reader.key_of(rows[0]), [self.reader.open(row) for row in rows]
         except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("the history of user %s cannot be read: %s", rows[0][1], type(error).__name__)
             raise HistoryUnreadable from None
+        if len(records) != records[-1].version:
+            log.error("the history of user %s cannot be read: a version is missing", rows[0][1])
+            raise HistoryUnreadable
+        return key, records
 
     async def append(self, change: Change) -> int:
         prepared = prepare(change, self._mapper, self._keyring)

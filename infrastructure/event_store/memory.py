@@ -55,8 +55,8 @@ class MemoryRecorder(POPOApplicationRecorder):
         for name in sorted(item.names, key=lambda name: name.claims):
             if name.claims:
                 self.names[name.kind, name.digest] = item.stream_id
-            else:
-                self.names.pop((name.kind, name.digest), None)
+            elif self.names.get((name.kind, name.digest)) == item.stream_id:
+                del self.names[name.kind, name.digest]
         if row := item.credentials:
             before = self.credentials.get(item.stream_id)
             kept = row.secret_hash or (before.secret_hash if before else None)

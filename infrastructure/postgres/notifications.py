@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -17,29 +19,42 @@ log = logging.getLogger("usersd.notifications")
 
 
 class Signal:
-    """The last payload of a channel, and a way to wait for the next."""
+    """A channel: `listeners` hear every payload, tasks can wait for the next.
+
+    An empty payload says that something may have been missed while the connection was lost.
+    """
 
     def __init__(self) -> None:
+        self.listeners: list[Callable[[str], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
-        self.payload = ""
+        self._fired = 0
+        self._seen: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
 
     def fire(self, payload: str = "") -> None:
-        self.payload = payload
+        self._fired += 1
+        for listener in self.listeners:
+            listener(payload)
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
         self._waiting.clear()
 
     async def wait(self, within: float) -> bool:
-        """Whether something was notified within so many seconds."""
+        """Whether something was notified since this task last waited, or is within so many seconds."""
+        task = asyncio.current_task()
+        assert task is not None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, within)
+            # What came while the task was busy is not lost on it.
+            if self._seen.get(task, self._fired) == self._fired:
+                self._waiting.add(future)
+                async with asyncio.timeout(within):
+                    await future
         except TimeoutError:
             return False
         finally:
             self._waiting.discard(future)
+            self._seen[task] = self._fired
         return True
 
 

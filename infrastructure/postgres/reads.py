@@ -57,6 +57,11 @@ class PointReads(Generic[K, V]):
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        for futures in self._asked.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(Unavailable())
+        self._asked.clear()
         await self._disconnect()
 
     async def _run(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
+from jwt.types import Options
 
 from application.ports import AccessClaims, Credential, SessionGrant
 from domain.errors import InvalidToken
@@ -25,7 +26,12 @@ MAX_REMEMBERED = 20_000
 MAX_TOKEN_CHARACTERS = 4096
 LEEWAY = timedelta(seconds=5)
 
-_REQUIRED = ["exp", "iat", "sub", "aud", "iss", "jti"]
+# Times are checked here, against the time of the request, and not by PyJWT against the machine's.
+_OPTIONS: Options = {
+    "require": ["exp", "iat", "sub", "aud", "iss", "jti"],
+    "verify_exp": False,
+    "verify_iat": False,
+}
 
 
 class LocalTokens:
@@ -89,10 +95,9 @@ class LocalTokens:
                 algorithms=[key.algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
-                leeway=LEEWAY,
-                options={"require": _REQUIRED},
+                options=_OPTIONS,
             )
-            if claims.get("type") != ACCESS:
+            if claims.get("type") != ACCESS or float(claims["iat"]) > (at + LEEWAY).timestamp():
                 raise InvalidToken
             return AccessClaims(
                 user_id=UUID(claims["sub"]),
@@ -100,5 +105,5 @@ class LocalTokens:
                 epoch=int(claims["epoch"]),
                 expires_at=min(float(claims["exp"]), (at + self._life).timestamp() + 60),
             )
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+        except (jwt.PyJWTError, AttributeError, KeyError, ValueError, TypeError):
             raise InvalidToken from None

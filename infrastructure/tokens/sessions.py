@@ -64,6 +64,7 @@ class PostgresSessions:
             verified=credential.verified,
             link=os.urandom(16).hex(),
             at=at,
+            expires=at + self._life,
         )
         row = {
             "id": session_id,
@@ -114,34 +115,48 @@ class PostgresSessions:
             return None
         link = hmac.digest(self._chain, bytes(nonce) + token.encode(), hashlib.sha256)[:16].hex()
         if hmac.compare_digest(shown, bytes(current)):
-            successor = self._token(
-                session_id, user_id, role=claims["role"], verified=claims["verified"], link=link, at=at
-            )
-            await connection.execute(_ROTATE, (_hash(successor), shown, at, at + self._life, session_id))
-            return _grant(user_id, session_id, epoch), successor
+            again = self._again(claims, user_id, link, at, at + self._life)
+            await connection.execute(_ROTATE, (_hash(again), shown, at, at + self._life, session_id))
+            return _grant(user_id, session_id, epoch), again
         if previous and hmac.compare_digest(shown, bytes(previous)) and at - rotated_at <= GRACE:
-            successor = self._token(
-                session_id,
-                user_id,
-                role=claims["role"],
-                verified=claims["verified"],
-                link=link,
-                at=rotated_at,
+            return _grant(user_id, session_id, epoch), self._again(
+                claims, user_id, link, rotated_at, expires_at
             )
-            return _grant(user_id, session_id, epoch), successor
         # A used-up token is shown again: one of the two who hold it has stolen it.
         log.warning("a used-up refresh token was shown again; its session %s is ended", session_id)
         await connection.execute("DELETE FROM sessions WHERE id = %s", (session_id,))
         return None
 
+    def _again(
+        self, claims: dict[str, Any], user_id: UUID, link: str, at: datetime, expires: datetime
+    ) -> str:
+        """The successor of a token: made of it and of its row, so that every replica makes the same."""
+        return self._token(
+            claims["jti"],
+            user_id,
+            role=claims["role"],
+            verified=claims["verified"],
+            link=link,
+            at=at,
+            expires=expires,
+        )
+
     def _token(
-        self, session_id: UUID, user_id: UUID, *, role: int, verified: bool, link: str, at: datetime
+        self,
+        session_id: UUID,
+        user_id: UUID,
+        *,
+        role: int,
+        verified: bool,
+        link: str,
+        at: datetime,
+        expires: datetime,
     ) -> str:
         claims = {
             "iss": self._issuer,
             "sub": str(user_id),
             "iat": int(at.timestamp()),
-            "exp": int((at + self._life).timestamp()),
+            "exp": int(expires.timestamp()),
             "jti": str(session_id),
             "type": REFRESH,
             "role": role,
@@ -159,7 +174,8 @@ class PostgresSessions:
                 self._key,
                 algorithms=[_ALGORITHM],
                 issuer=self._issuer,
-                options={"require": ["exp", "jti"]},
+                # How long it holds is told by its row, against the time of the request.
+                options={"require": ["exp", "jti"], "verify_exp": False, "verify_iat": False},
             )
             if claims.get("type") != REFRESH:
                 raise InvalidToken

@@ -1,0 +1,1 @@
+"""Sessions and tokens on real PostgreSQL."""
