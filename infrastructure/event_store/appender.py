@@ -157,7 +157,10 @@ class Appender:
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            # The append's checks must see what was committed before it got its lock.
+            await connection.execute("SET default_transaction_isolation = 'read committed'")
+            self._connection = connection
         return self._connection
 
     async def _disconnect(self) -> None:

@@ -147,6 +147,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "sslkey": self.db_ssl_key,
             "sslrootcert": self.db_ssl_root_cert,
             "application_name": "usersd",
+            # A network that swallows packets must look like a lost server, and soon.
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 30,
         }
         return " ".join(f"{key}={_quoted(str(part))}" for key, part in parts.items() if part is not None)
 

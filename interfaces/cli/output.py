@@ -19,12 +19,13 @@ err = Console(stderr=True, highlight=False)
 
 def say(line: str) -> None:
     """Tell the person at the terminal something that is not data."""
-    err.print(line, markup=False)
+    # A terminal breaks long lines by itself; in a file or a pipe one message stays one line.
+    err.print(line, markup=False, soft_wrap=True)
 
 
 def fail(line: object, code: int = FAILURE) -> NoReturn:
     """End with one message and an exit code that a script can use."""
-    err.print(str(line), markup=False, style="red" if err.is_terminal else None)
+    err.print(str(line), markup=False, soft_wrap=True, style="red" if err.is_terminal else None)
     raise SystemExit(code)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -13,6 +12,7 @@ from uuid import uuid4
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from application.bus import Bus
 from domain.errors import Refusal
@@ -84,16 +84,11 @@ def create_app(
     health_facts: Health,
     readiness: Readiness,
     max_body_bytes: int,
-    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None,
+    more_routes: Sequence[HTTPRouteHandler] = (),
 ) -> Outermost:
     """The application around a bus."""
     app = Litestar(
-        route_handlers=[
-            Router(path="/", route_handlers=[UserCommands, UserQueries], tags=["users"]),
-            Router(path="/", route_handlers=[TokenCommands, jwks], tags=["tokens"]),
-            Router(path="/", route_handlers=[health, livez, readyz], tags=["operations"]),
-            *openapi.HANDLERS,
-        ],
+        route_handlers=[*routes(), *more_routes],
         exception_handlers={
             Refusal: on_refusal,
             HTTPException: on_http_exception,
@@ -104,11 +99,20 @@ def create_app(
         ),
         request_max_body_size=max_body_bytes,
         openapi_config=None,
-        lifespan=[lifespan] if lifespan else [],
         logging_config=None,
         debug=False,
     )
     return Outermost(app)
+
+
+def routes() -> list[Router | HTTPRouteHandler]:
+    """Every route of the service."""
+    return [
+        Router(path="/", route_handlers=[UserCommands, UserQueries], tags=["users"]),
+        Router(path="/", route_handlers=[TokenCommands, jwks], tags=["tokens"]),
+        Router(path="/", route_handlers=[health, livez, readyz], tags=["operations"]),
+        *openapi.HANDLERS,
+    ]
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

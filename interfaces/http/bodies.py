@@ -166,6 +166,10 @@ class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
     def faults(self) -> Iterator[Fault]:
         if not (self.username or self.identity):
             yield Fault("/username", "A username or an email is needed, as username or as identity.")
+        for login, pointer in ((self.username, "/username"), (self.identity, "/identity")):
+            if len(login.encode()) > MAX_EMAIL_BYTES:
+                # Nobody has such a name, and to normalise a very long one would hold up everybody else.
+                yield Fault(pointer, f"A username or an email has at most {MAX_EMAIL_BYTES} bytes.")
         if not (self.password or self.secret):
             yield Fault("/password", "A secret is needed, as password or as secret.")
         if "\x00" in self.description:

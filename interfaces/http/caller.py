@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
 
 from application.authentication import authenticate
 from application.bus import Bus
@@ -17,7 +18,7 @@ from application.changing import Versions
 from application.messages import Context, Page, Receipt, UserView
 from application.queries.view_user import ViewUser
 from domain.access import ANONYMOUS, Actor, require_verified
-from domain.errors import Fault, Invalid, NotFound, Unauthenticated
+from domain.errors import EmailNotVerified, Fault, Invalid, NotFound, Unauthenticated
 from domain.values import user_id as parse_user_id
 from interfaces.http.errors import UnsupportedMediaType
 from interfaces.http.reading import read_json
@@ -51,10 +52,17 @@ async def signed_in(request: AnyRequest, *, unverified: bool = False) -> Context
 
 
 async def maybe_signed_in(request: AnyRequest) -> Context:
-    """The context of a request that anyone may make and that an admin's token lets do more."""
-    if "authorization" not in request.headers:
+    """The context of a registration: anyone's where self-registration is on, and an admin may do more.
+
+    A token that does not hold then counts as none, as in the original: old clients send theirs, expired
+    or not, with every request.
+    """
+    if not bus_of(request).ports.rules.self_register:
+        return await signed_in(request)
+    try:
+        return await signed_in(request)
+    except (Unauthenticated, EmailNotVerified):
         return anonymous(request)
-    return await signed_in(request)
 
 
 def bearer(request: AnyRequest) -> str:
@@ -83,7 +91,12 @@ async def body(request: AnyRequest, shape: type[S], check: Callable[[S], Any] | 
     media_type = request.headers.get("content-type", "").lower()
     if JSON not in media_type and "+json" not in media_type:
         raise UnsupportedMediaType
-    return read_json(await request.body(), shape, check)
+    try:
+        raw = await request.body()
+    except InternalServerException:
+        # Litestar's word for a caller who hangs up; it is no fault of ours and nobody reads the answer.
+        raise Invalid(Fault("", "The connection was closed before the body was whole.")) from None
+    return read_json(raw, shape, check)
 
 
 def user_in_path(text: str) -> UUID:
@@ -132,7 +145,8 @@ def page_answer(page: Page, key: str = "users") -> Response[bytes]:
 
 def waits(request: AnyRequest) -> bool:
     """Whether the caller wants to wait until lists show the write (RFC 7240)."""
-    return "respond-async" not in request.headers.get("prefer", "")
+    preferences = request.headers.get("prefer", "").lower().split(",")
+    return "respond-async" not in (preference.partition(";")[0].strip() for preference in preferences)
 
 
 def _answer(view: UserView, status: int, headers: dict[str, str]) -> Response[bytes]:

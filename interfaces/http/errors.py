@@ -29,16 +29,16 @@ STATUS: dict[type[Refusal], int] = {
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request was refused. `code` is stable; `message` and `error` repeat `detail` and `title`."""
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
-    instance: str = ""
+    instance: str
     code: str
-    errors: list[Fault] = []
+    errors: list[Fault]
     message: str
     error: str
 
@@ -60,9 +60,10 @@ def problem(
     faults: tuple[Fault, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
-    """A refusal as the contract has it (contract section 3)."""
+    """A refusal in the one form that all have."""
     title = HTTPStatus(status).phrase
     body = Problem(
+        type="about:blank",
         title=title,
         status=status,
         detail=detail,
@@ -81,7 +82,7 @@ def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[by
     status = next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
     headers: dict[str, str] = {}
     if status == 401:
-        headers["WWW-Authenticate"] = f'Bearer error="{refusal.code}"'
+        headers["WWW-Authenticate"] = _challenge(refusal)
     if isinstance(refusal, Unavailable):
         headers["Retry-After"] = str(refusal.retry_after or 1)
     faults = refusal.faults if isinstance(refusal, Invalid) else ()
@@ -110,6 +111,12 @@ def on_anything_else(request: Request[Any, Any, Any], error: Exception) -> Respo
     log.error("unhandled %s in request %s", type(error).__name__, request_id, exc_info=error)
     detail = f"Something went wrong on our side. Quote the request id {request_id}."
     return problem(500, "internal_error", detail, request_id=request_id)
+
+
+def _challenge(refusal: Refusal) -> str:
+    # RFC 6750 section 3: no error code where no token was shown; ours are not among its codes.
+    shown = ', error="invalid_token"' if isinstance(refusal, errors.InvalidToken) else ""
+    return f'Bearer realm="usersd"{shown}'
 
 
 def _id(request: Request[Any, Any, Any]) -> str:

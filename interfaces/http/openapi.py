@@ -78,7 +78,7 @@ def docs_asset(file: FromPath[str]) -> Response[str]:
     if file not in _ASSETS:
         raise NotFoundException
     headers = {"Cache-Control": "public, max-age=3600"}
-    return Response(_asset(file), media_type=f"{_ASSETS[file]}; charset=utf-8", headers=headers)
+    return Response(_asset(file), media_type=_ASSETS[file], headers=headers)
 
 
 def document(app: Litestar) -> dict[str, Any]:
@@ -121,8 +121,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _operation(path: str, method: str, handler: HTTPRouteHandler) -> dict[str, Any]:
-    message = handler.opt.get("command")
-    text = (message or handler.fn).__doc__ or ""
+    text = handler.fn.__doc__ or getattr(handler.opt.get("command"), "__doc__", None) or ""
     lines = [line.strip() for line in text.strip().splitlines()]
     operation: dict[str, Any] = {
         "operationId": _operation_id(path, handler),
@@ -166,9 +165,12 @@ def _responses(path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
     answers: dict[str, Any] = {
         str(success): {"description": "Done.", "content": {media_type: {"schema": schema}}}
     }
+    if own := handler.opt.get("refuses_as"):
+        refusal = {own: {"schema": {"type": "object"}}}
+    else:
+        refusal = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in sorted(_refusals(path, handler)):
-        problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        answers[str(status)] = {"description": _REFUSALS[status], "content": problem}
+        answers[str(status)] = {"description": _REFUSALS[status], "content": refusal}
     return answers
 
 

@@ -39,11 +39,13 @@ def livez() -> Response[bytes]:
     return Response(b'{"status":"pass"}', media_type=JSON)
 
 
-@get("/readyz", opt={"access": "anyone", "refuses": (503,)})
+@get("/readyz", opt={"access": "anyone", "refuses": (503,), "refuses_as": JSON})
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """200 when requests can be served, else 503; a broker that is away does not make it unready."""
     readiness: Readiness = request.app.state["readiness"]
     checks = await readiness()
     ready = all(checks[name] == "ok" for name in ("postgres", "schema"))
     body = msgspec.json.encode({"status": "pass" if ready else "fail", "checks": checks})
-    return Response(body, status_code=200 if ready else 503, media_type=JSON)
+    if ready:
+        return Response(body, media_type=JSON)
+    return Response(body, status_code=503, headers={"Retry-After": "1"}, media_type=JSON)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,6 +16,12 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
+_NUMBER = re.compile(r"-?[0-9]{1,40}")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+MAX_PARAMETERS = 100
+MAX_FAULTS = 100
+"""How many faults one answer lists, lest a small request be answered with a large one."""
 
 
 def read_json(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]] | None = None) -> S:
@@ -44,11 +51,7 @@ def read_query(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]]
     names = {field.encode_name for field in msgspec.structs.fields(shape)}
     value: dict[str, str] = {}
     faults: list[Fault] = []
-    try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise Invalid(Fault("", "The query is not well-formed UTF-8 in percent-encoding.")) from None
-    for name, text in pairs:
+    for name, text in _pairs(raw):
         if name not in names:
             continue
         if name in value:
@@ -56,22 +59,43 @@ def read_query(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]]
         elif "\x00" in text:
             faults.append(Fault(f"/{name}", "This parameter holds U+0000."))
         value[name] = text
-    given = {name: text for name, text in value.items() if text}
-    result = _convert(given, shape, "", faults, strict=False)
+    numbers = {field.encode_name for field in msgspec.structs.fields(shape) if int in get_args(field.type)}
+    # msgspec's own lax conversion would take 1e1 and 10.0 for a whole number.
+    given = {
+        name: int(text) if name in numbers and _NUMBER.fullmatch(text) else text
+        for name, text in value.items()
+        if text
+    }
+    result = _convert(given, shape, "", faults)
     _refuse(faults, check(result) if check else ())
     return result
 
 
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    if raw.count(b"&") >= MAX_PARAMETERS:
+        raise Invalid(Fault("", f"A query has at most {MAX_PARAMETERS} parameters."))
+    try:
+        if _BROKEN_ESCAPE.search(raw):
+            raise ValueError
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Invalid(Fault("", "The query is not well-formed UTF-8 in percent-encoding.")) from None
+
+
 def _refuse(faults: list[Fault], more: Iterable[Fault]) -> None:
+    # What did not convert was replaced by a default; what is then said about that would mislead.
     known = {fault.pointer for fault in faults}
-    faults += [fault for fault in more if fault.pointer not in known]
+    true = (fault for fault in more if not any(_within(fault.pointer, place) for place in known))
+    faults += islice(true, MAX_FAULTS)
     if faults:
-        raise Invalid(*faults)
+        raise Invalid(*faults[:MAX_FAULTS])
 
 
-def _convert(
-    value: Mapping[str, Any], shape: type[S], pointer: str, faults: list[Fault], *, strict: bool = True
-) -> S:
+def _within(pointer: str, place: str) -> bool:
+    return pointer == place or pointer.startswith(f"{place}/")
+
+
+def _convert(value: Mapping[str, Any], shape: type[S], pointer: str, faults: list[Fault]) -> S:
     """Converts field by field, so that one fault does not hide another."""
     good: dict[str, Any] = {}
     for field in msgspec.structs.fields(shape):
@@ -81,23 +105,31 @@ def _convert(
         place = f"{pointer}/{field.encode_name}"
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             if isinstance(item, dict):
-                good[field.name] = _convert(item, field.type, place, faults, strict=strict)
+                good[field.name] = _convert(item, field.type, place, faults)
             else:
                 faults.append(Fault(place, "Expected an object."))
             continue
         try:
-            good[field.name] = msgspec.convert(item, field.type, strict=strict)
+            good[field.name] = msgspec.convert(item, field.type)
         except msgspec.ValidationError as error:
-            faults.append(_fault(str(error), place))
+            faults.append(_fault(str(error), place, _choices(field.type)))
         except RecursionError:
             faults.append(Fault(place, "This value is nested too deeply."))
     return shape(**good)
 
 
-def _fault(text: str, pointer: str) -> Fault:
+def _choices(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [choice for choice in get_args(hint) if choice]
+    return [choice for part in get_args(hint) for choice in _choices(part)]
+
+
+def _fault(text: str, pointer: str, choices: list[str]) -> Fault:
+    if choices:
+        return Fault(pointer, f"Expected one of: {', '.join(choices)}.")
     if at := _PLACE.search(text):
         text = text[: at.start()]
         pointer += "".join(f"/{index or name}" for index, name in _STEP.findall(at[1]))
-    # An enum's error names the value that was sent, which may be anything.
+    # Other texts of msgspec may name the value that was sent, which may be anything.
     known = text.startswith("Expected") and "matching" not in text
-    return Fault(pointer, f"{text.replace('`', '')}." if known else "This value is not one of those allowed.")
+    return Fault(pointer, f"{text.replace('`', '')}." if known else "This value is not allowed here.")

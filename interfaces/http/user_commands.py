@@ -75,7 +75,10 @@ class UserCommands(Controller):
         )
         return await _dispatched(request, command, context)
 
-    @patch("/secret", opt={"body": SecretBody, "command": ChangeSecret, "answer": (200, "Document")})
+    @patch(
+        "/secret",
+        opt={"body": SecretBody, "command": ChangeSecret, "answer": (200, "Document"), "refuses": (409,)},
+    )
     async def change_secret(self, request: AnyRequest) -> Response[bytes]:
         context = await signed_in(request)
         allowed = bus_of(request).ports.rules.secret_allowed

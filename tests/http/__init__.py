@@ -1,0 +1,1 @@
+"""The HTTP contract: what is answered, what is refused, and that nothing else comes out."""

@@ -1,0 +1,173 @@
+"""The OpenAPI document is well-formed, whole, true, and the committed one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+
+from interfaces.http.app import routes
+from interfaces.http.openapi import document
+from tests.http.answers import SEEN, accepted, routes_of
+from tests.http.conftest import Cast
+
+COPY = Path(__file__).parents[2] / "docs" / "openapi.json"
+UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/{file}"}
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(document(Litestar(routes(), openapi_config=None))))
+    return made
+
+
+def operations(spec: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in spec["paths"].items():
+        for method, operation in item.items():
+            yield method, path, operation
+
+
+def nodes(value: Any) -> Iterator[Any]:
+    yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(child)
+
+
+def test_the_committed_copy_is_the_one_the_routes_make(spec: dict[str, Any]) -> None:
+    assert json.loads(COPY.read_text("utf-8")) == spec, (
+        "The HTTP interface has changed. Look at what the change means to callers, then write the copy "
+        "anew: python -m interfaces.http > docs/openapi.json"
+    )
+
+
+async def test_the_service_serves_the_same_document(cast: Cast, spec: dict[str, Any]) -> None:
+    assert accepted(await cast.client.http.get("/openapi.json")) == spec
+
+
+def test_the_document_has_what_openapi_3_1_demands(spec: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d", spec["openapi"])
+    assert set(spec) <= {"openapi", "info", "servers", "tags", "paths", "components", "security"}
+    assert all(isinstance(spec["info"][key], str) and spec["info"][key] for key in ("title", "version"))
+    tags = {tag["name"] for tag in spec["tags"]}
+    seen: set[str] = set()
+    for method, path, operation in operations(spec):
+        where = f"{method} {path}"
+        assert path.startswith("/"), where
+        assert method in METHODS, where
+        assert operation["operationId"] not in seen, where
+        seen.add(operation["operationId"])
+        assert operation["summary"], where
+        assert set(operation["tags"]) <= tags, where
+        assert operation["responses"], where
+        for status, answer in operation["responses"].items():
+            assert re.fullmatch(r"[2-5]\d\d", status), where
+            assert answer["description"], where
+            for media_type, content in answer.get("content", {}).items():
+                assert re.fullmatch(r"application/[a-z+-]+", media_type), where
+                assert content["schema"], where
+        for requirement in operation["security"]:
+            assert set(requirement) <= set(spec["components"]["securitySchemes"]), where
+
+
+def test_every_parameter_is_declared_once_and_every_part_of_a_path_is_one(spec: dict[str, Any]) -> None:
+    for method, path, operation in operations(spec):
+        parameters = operation["parameters"]
+        keys = [(parameter["in"], parameter["name"]) for parameter in parameters]
+        assert len(keys) == len(set(keys)), (method, path)
+        in_path = {name for place, name in keys if place == "path"}
+        assert in_path == set(re.findall(r"\{(\w+)\}", path)), (method, path)
+        for parameter in parameters:
+            assert parameter["schema"], (method, path)
+            assert parameter["in"] in {"path", "query", "header"}
+            assert parameter["required"] is (parameter["in"] == "path")
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used(spec: dict[str, Any]) -> None:
+    references = {node["$ref"] for node in nodes(spec) if isinstance(node, dict) and "$ref" in node}
+    for reference in references:
+        target: Any = spec
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+        assert isinstance(target, dict)
+    names = {reference.rpartition("/")[2] for reference in references}
+    assert names == set(spec["components"]["schemas"])
+
+
+def test_every_schema_is_one_in_the_words_of_json_schema(spec: dict[str, Any]) -> None:
+    words = {
+        "$ref", "anyOf", "default", "description", "enum", "format", "items", "maximum", "maxLength",
+        "minimum", "properties", "required", "title", "type",
+    }  # fmt: skip
+    kinds = {"string", "integer", "number", "boolean", "array", "object", "null"}
+    for schema in _schemas(spec):
+        assert set(schema) <= words, schema
+        assert schema.get("type", "null") in kinds
+        assert set(schema.get("required", ())) <= set(schema.get("properties", ()))
+
+
+def _schemas(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    found = list(spec["components"]["schemas"].values())
+    found += [node["schema"] for node in nodes(spec["paths"]) if isinstance(node, dict) and "schema" in node]
+    while found:
+        schema = found.pop()
+        yield schema
+        found += [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+        found += [schema["items"]] if "items" in schema else []
+
+
+async def test_every_route_and_method_is_documented_and_nothing_else(
+    cast: Cast, spec: dict[str, Any]
+) -> None:
+    documented = {(method.upper(), path) for method, path, _ in operations(spec)}
+    there = {(method, path) for method, path in routes_of(cast.client) if path not in UNDOCUMENTED}
+    assert documented == there
+
+
+def test_a_body_is_documented_with_400_413_and_415_and_a_token_with_401(spec: dict[str, Any]) -> None:
+    for method, path, operation in operations(spec):
+        codes = set(operation["responses"])
+        if "requestBody" in operation:
+            assert {"400", "413", "415"} <= codes, (method, path)
+        if {"bearer": []} in operation["security"]:
+            assert "401" in codes, (method, path)
+
+
+def test_refusals_are_documented_with_the_body_they_have(spec: dict[str, Any]) -> None:
+    problem = spec["components"]["schemas"]["Problem"]
+    assert set(problem["required"]) == set(problem["properties"])
+    for _, path, operation in operations(spec):
+        for status, answer in operation["responses"].items():
+            if status >= "400" and path != "/readyz":
+                schema = answer["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_every_status_that_any_test_saw_is_documented(spec: dict[str, Any]) -> None:
+    """Runs after all other tests of this folder, on what they saw."""
+    missing: set[tuple[str, str, int]] = set()
+    for method, sent, status in SEEN:
+        path = _template(spec, sent)
+        if path is None or method.lower() not in spec["paths"][path]:
+            assert status in (404, 405, 204) or sent in UNDOCUMENTED or sent.startswith("/docs/"), (
+                method, sent, status
+            )  # fmt: skip
+        elif str(status) not in spec["paths"][path][method.lower()]["responses"]:
+            missing.add((method, path, status))
+    assert not missing
+
+
+def _template(spec: dict[str, Any], sent: str) -> str | None:
+    """The documented path that a path matches, literal ones first."""
+    sent = sent.rstrip("/") or "/"
+    if sent in spec["paths"]:
+        return sent
+    for path in spec["paths"]:
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)), sent):
+            return str(path)
+    return None
