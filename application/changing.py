@@ -7,7 +7,7 @@ from uuid import UUID
 
 from application.messages import Context, Receipt
 from application.ports import Change, History, Ports
-from domain.errors import NotFound, Stale, VersionConflict
+from domain.errors import Conflict, NotFound, Stale, VersionConflict
 from domain.events import Event
 from domain.user import User, evolve
 
@@ -30,10 +30,17 @@ async def change_user(
     because another change came first; the refusals of `decide`; and those of the append.
     """
     before = await ports.log.load(user_id)
-    events = decide(before.user)
+    stale = if_match is not None and before.user.version not in if_match
+    try:
+        events = decide(before.user)
+    except Conflict:
+        # What the caller decided on is gone; that comes before what is wrong with the decision.
+        if stale:
+            raise Stale from None
+        raise
     if not before.user.exists:
         raise NotFound
-    if if_match is not None and before.user.version not in if_match:
+    if stale:
         raise Stale
     try:
         return await append(before, events, context, ports, secret_hash=secret_hash)

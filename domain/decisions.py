@@ -43,14 +43,16 @@ def update_profile(user: User, wish: events.ProfileUpdated, *, by: Actor) -> lis
     return [events.ProfileUpdated(by=wish.by, at=wish.at, **changed)] if changed else []
 
 
-def change_tags(user: User, tags: list[str], *, by: Actor, at: datetime) -> list[Event]:
+def change_tags(user: User, tags: list[str] | None, *, by: Actor, at: datetime) -> list[Event]:
     _may_change(user, by)
-    return [events.TagsChanged(by=by.id, at=at, tags=tags)] if tags != user.tags else []
+    if tags is None or tags == user.tags:
+        return []
+    return [events.TagsChanged(by=by.id, at=at, tags=tags)]
 
 
-def change_picture(user: User, picture: str, *, by: Actor, at: datetime) -> list[Event]:
+def change_picture(user: User, picture: str | None, *, by: Actor, at: datetime) -> list[Event]:
     _may_change(user, by)
-    if picture == user.profile_picture:
+    if picture is None or picture == user.profile_picture:
         return []
     return [events.PictureChanged(by=by.id, at=at, profile_picture=picture)]
 

@@ -58,6 +58,13 @@ class InvalidToken(Unauthenticated):
     message = "The token is not valid: it is malformed, expired, revoked or of another kind."
 
 
+class EmailNotVerified(Unauthenticated):
+    """As in the original a 401: a token issued after the verification passes."""
+
+    code = "email_not_verified"
+    message = "The email of this account is not verified yet."
+
+
 class Forbidden(Refusal):
     """The caller is known and may not do this."""
 
@@ -68,11 +75,6 @@ class Forbidden(Refusal):
 class AdminOnly(Forbidden):
     code = "admin_only"
     message = "Only an admin may do this."
-
-
-class EmailNotVerified(Forbidden):
-    code = "email_not_verified"
-    message = "The email of this account is not verified yet."
 
 
 class NotFound(Refusal):

@@ -11,10 +11,10 @@ from domain.decisions import change_picture
 
 
 class ChangePicture(Command[Receipt], frozen=True, kw_only=True):
-    """Change the URL of the picture; an empty one clears it."""
+    """Change the URL of the picture; an empty one clears it, none at all leaves it."""
 
     user_id: UUID
-    picture: str
+    picture: str | None
     if_match: Versions = None
 
 

@@ -11,10 +11,10 @@ from domain.decisions import change_tags
 
 
 class ChangeTags(Command[Receipt], frozen=True, kw_only=True):
-    """Replace all tags; an empty list clears them."""
+    """Replace all tags; an empty list clears them, none at all leaves them."""
 
     user_id: UUID
-    tags: list[str]
+    tags: list[str] | None
     if_match: Versions = None
 
 

@@ -56,7 +56,7 @@ class EventReader:
             raise SealBroken("the user's key is missing, and nobody destroyed it")
         try:
             return self._keyring.user_key(user_id, epoch, wrapped)
-        except (InvalidTag, KeyError, ValueError):
+        except (InvalidTag, KeyError):
             raise SealBroken("the user's key cannot be unwrapped") from None
 
     def open(self, row: Row) -> Recorded:

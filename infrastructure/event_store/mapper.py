@@ -129,8 +129,7 @@ class EventMapper(Mapper[UUID]):
         if envelope.sealed and isinstance(key, UserKey):
             try:
                 plain = unseal(key.cipher, envelope.sealed, _place(user_id, version, name))
-            except (InvalidTag, ValueError):
-                # A ValueError where so much was cut off that not even the nonce is whole.
+            except InvalidTag:
                 raise SealBroken(f"the seal of version {version} does not hold") from None
             fields = fields | self._decode_data(plain)
         if kind.upcast is not None:

@@ -132,6 +132,52 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class UsernameBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The new username, at the top or within the whole user as old clients send it."""
+
+    username: UsernameText = ""
+    credentials: RegisterCredentials = RegisterCredentials()
+
+    @property
+    def wanted(self) -> str:
+        return self.username or self.credentials.username
+
+    def faults(self) -> Iterator[Fault]:
+        yield from check_username(self.wanted, "/username")
+
+
+class EmailBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The new email, as `email` or, the Mainflux way, as `identity`."""
+
+    email: EmailText = ""
+    identity: EmailText = ""
+
+    @property
+    def wanted(self) -> str:
+        return self.email or self.identity
+
+    def faults(self) -> Iterator[Fault]:
+        yield from check_email(self.wanted, "/email" if self.email or not self.identity else "/identity")
+
+
+class TagsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """All tags anew; an empty list clears them, none at all leaves them."""
+
+    tags: Tags | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        yield from check_tags(self.tags or [], "/tags")
+
+
+class PictureBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The new picture; an empty one clears it, none at all leaves it."""
+
+    profile_picture: Picture | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        yield from check_picture(self.profile_picture or "", "/profile_picture")
+
+
 class RoleBody(msgspec.Struct, frozen=True, kw_only=True):
     """The new role."""
 

@@ -18,7 +18,7 @@ from application.changing import Versions
 from application.messages import Context, Page, Receipt, UserView
 from application.queries.view_user import ViewUser
 from domain.access import ANONYMOUS, Actor, require_verified
-from domain.errors import EmailNotVerified, Fault, Invalid, NotFound, Unauthenticated
+from domain.errors import Fault, Invalid, NotFound, OutcomeUnknown, Unauthenticated, Unavailable
 from domain.values import user_id as parse_user_id
 from interfaces.http.errors import UnsupportedMediaType
 from interfaces.http.reading import read_json
@@ -28,7 +28,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 JSON = "application/json"
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+_ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def bus_of(request: AnyRequest) -> Bus:
@@ -61,7 +61,7 @@ async def maybe_signed_in(request: AnyRequest) -> Context:
         return await signed_in(request)
     try:
         return await signed_in(request)
-    except (Unauthenticated, EmailNotVerified):
+    except Unauthenticated:
         return anonymous(request)
 
 
@@ -107,21 +107,29 @@ def user_in_path(text: str) -> UUID:
 
 
 def if_match(request: AnyRequest) -> Versions:
-    """The versions that the If-Match header allows (RFC 9110 section 13.1.1); None where any will do."""
+    """The versions that the If-Match header allows (RFC 9110 section 13.1.1); None where any will do.
+
+    A weak tag counts as the strong one, since proxies that compress make weak ones of ours; a tag that is
+    none of ours matches no version.
+    """
     value = request.headers.get("if-match", "").strip()
     if value in ("", "*"):
         return None
     versions = [_ETAG.fullmatch(tag.strip()) for tag in value.split(",")]
     if not all(versions):
-        raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3".'))
-    return frozenset(int(tag[1]) for tag in versions if tag)
+        raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3", or *.'))
+    return frozenset(int(tag[1]) for tag in versions if tag and tag[1].isdecimal() and len(tag[1]) < 19)
 
 
 async def user_answer(
     request: AnyRequest, context: Context, receipt: Receipt, *, status: int = 200
 ) -> Response[bytes]:
     """The user after a command, read back as the caller may see them."""
-    view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id), context)
+    try:
+        view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id), context)
+    except Unavailable:
+        # A plain `unavailable` would promise that a retry is safe.
+        raise OutcomeUnknown("The change was stored; the user cannot be shown at the moment.") from None
     headers = {"Usersd-Position": str(receipt.position)}
     if not receipt.visible:
         # Lists do not show this write yet; the user's own profile does.

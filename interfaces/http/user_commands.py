@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 from litestar import Controller, Response, patch, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
+from application.commands.change_email import ChangeEmail
+from application.commands.change_picture import ChangePicture
 from application.commands.change_role import ChangeRole
 from application.commands.change_secret import ChangeSecret
+from application.commands.change_tags import ChangeTags
+from application.commands.change_username import ChangeUsername
 from application.commands.disable_user import DisableUser
 from application.commands.enable_user import EnableUser
 from application.commands.register_user import RegisterUser
@@ -18,7 +23,16 @@ from application.messages import Command, Context, Receipt
 from domain.access import Actor
 from domain.user import User
 from domain.values import Role
-from interfaces.http.bodies import RegisterBody, RoleBody, SecretBody, UpdateBody
+from interfaces.http.bodies import (
+    EmailBody,
+    PictureBody,
+    RegisterBody,
+    RoleBody,
+    SecretBody,
+    TagsBody,
+    UpdateBody,
+    UsernameBody,
+)
 from interfaces.http.caller import (
     AnyRequest,
     body,
@@ -30,6 +44,11 @@ from interfaces.http.caller import (
     user_in_path,
     waits,
 )
+
+
+def _changes(shape: type, command: type) -> dict[str, Any]:
+    """What the document says of a route that changes a user who may be named in If-Match."""
+    return {"body": shape, "command": command, "conditional": True, "answer": (200, "Document")}
 
 
 class UserCommands(Controller):
@@ -63,7 +82,7 @@ class UserCommands(Controller):
 
     @patch(
         "/{user_id:str}",
-        opt={"body": UpdateBody, "command": UpdateProfile, "conditional": True, "answer": (200, "Document")},
+        opt=_changes(UpdateBody, UpdateProfile),
     )
     async def update(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
@@ -72,6 +91,40 @@ class UserCommands(Controller):
             user_id=user_in_path(user_id),
             wish=wanted.wish(context.actor.id, context.at),
             if_match=if_match(request),
+        )
+        return await _dispatched(request, command, context)
+
+    @patch("/{user_id:str}/username", opt=_changes(UsernameBody, ChangeUsername))
+    async def change_username(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = await body(request, UsernameBody, UsernameBody.faults)
+        command = ChangeUsername(
+            user_id=user_in_path(user_id), username=wanted.wanted, if_match=if_match(request)
+        )
+        return await _dispatched(request, command, context)
+
+    @patch("/{user_id:str}/email", opt=_changes(EmailBody, ChangeEmail))
+    async def change_email(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+        return await _change_email(request, user_id)
+
+    @patch("/{user_id:str}/identity", opt=_changes(EmailBody, ChangeEmail))
+    async def change_identity(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+        """Change the email, by the path that Mainflux had for it."""
+        return await _change_email(request, user_id)
+
+    @patch("/{user_id:str}/tags", opt=_changes(TagsBody, ChangeTags))
+    async def change_tags(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = await body(request, TagsBody, TagsBody.faults)
+        command = ChangeTags(user_id=user_in_path(user_id), tags=wanted.tags, if_match=if_match(request))
+        return await _dispatched(request, command, context)
+
+    @patch("/{user_id:str}/picture", opt=_changes(PictureBody, ChangePicture))
+    async def change_picture(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = await body(request, PictureBody, PictureBody.faults)
+        command = ChangePicture(
+            user_id=user_in_path(user_id), picture=wanted.profile_picture, if_match=if_match(request)
         )
         return await _dispatched(request, command, context)
 
@@ -91,7 +144,7 @@ class UserCommands(Controller):
 
     @patch(
         "/{user_id:str}/role",
-        opt={"body": RoleBody, "command": ChangeRole, "conditional": True, "answer": (200, "Document")},
+        opt=_changes(RoleBody, ChangeRole),
     )
     async def change_role(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
@@ -120,6 +173,13 @@ class UserCommands(Controller):
         context = await signed_in(request)
         command = DisableUser(user_id=user_in_path(user_id), if_match=if_match(request))
         return await _dispatched(request, command, context)
+
+
+async def _change_email(request: AnyRequest, user_id: str) -> Response[bytes]:
+    context = await signed_in(request, unverified=True)
+    wanted = await body(request, EmailBody, EmailBody.faults)
+    command = ChangeEmail(user_id=user_in_path(user_id), email=wanted.wanted, if_match=if_match(request))
+    return await _dispatched(request, command, context)
 
 
 async def _dispatched(request: AnyRequest, command: Command[Receipt], context: Context) -> Response[bytes]:

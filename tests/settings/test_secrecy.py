@@ -90,6 +90,9 @@ def test_the_way_to_postgresql_is_complete(tmp_path: Path) -> None:
         "sslmode": "verify-full",
         "sslrootcert": str(tmp_path / "it's a ca"),
         "application_name": "usersd",
+        "connect_timeout": "5",
+        "tcp_user_timeout": "10000",
+        "keepalives_idle": "30",
     }
 
 
