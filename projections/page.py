@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,19 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (projection, version, generation, user_id) DO UPDATE SET attempts = parked_streams.attempts + 1"""
 
 _PARKED = "SELECT user_id FROM parked_streams WHERE projection = %s AND version = %s AND generation = %s"
+
+_ANNOUNCE = "SELECT pg_notify('usersd_projections', %s)"
+
+_REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.NotSupportedError,
+    psycopg.errors.ProgramLimitExceeded,
+    ValueError,
+)
+"""How a row is refused for what it holds: wrong at any time, so that a second try is in vain."""
+
+Write = Callable[[psycopg.AsyncConnection, str, Sequence[Any]], Awaitable[None]]
 
 log = logging.getLogger("usersd.projections")
 
@@ -44,21 +58,28 @@ async def apply_page(
     table: str,
     page: Sequence[Recorded | Unreadable],
     waiting: set[UUID],
+    *,
+    from_empty: bool = False,
 ) -> list[Poison]:
     """Write a page within the caller's transaction; answers with the streams that must be parked.
 
     `waiting` are the users parked before: their events stay in the log until the stream is retried.
+    `from_empty` says that the table holds nothing but what earlier pages of the same log have put there,
+    so that users whose first event is in this page are certain to be new.
     """
     events, poison = _by_user(page, waiting)
     state = await model.load(connection, table, events)
     changes: dict[UUID, Any] = {}
     for user_id, of_user in events.items():
-        try:
-            changes[user_id] = model.fold(user_id, state.get(user_id), of_user)
-        except Exception as error:
-            poison.append(_poison(of_user[0], type(error).__name__))
-    poison += await _write(connection, model, table, changes, events)
-    return poison
+        change, found = _folded(model, user_id, state.get(user_id), of_user)
+        if change is not None:
+            changes[user_id] = change
+        if found is not None:
+            poison[user_id] = found
+    new = [user_id for user_id in changes if from_empty and events[user_id][0].version == 1]
+    refused = await _write(connection, model.copy, table, {user: changes.pop(user) for user in new}, events)
+    refused += await _write(connection, model.write, table, changes, events)
+    return list((poison | {found.user_id: found for found in refused}).values())
 
 
 async def park(
@@ -84,9 +105,14 @@ async def park(
         )
 
 
+async def announce(connection: psycopg.AsyncConnection, model: ReadModel, reached: int) -> None:
+    """Tell those who wait for a position, when the transaction commits."""
+    await connection.execute(_ANNOUNCE, (f"{model.name}:{model.version}:{reached}",))
+
+
 def _by_user(
     page: Sequence[Recorded | Unreadable], waiting: set[UUID]
-) -> tuple[dict[UUID, list[Recorded]], list[Poison]]:
+) -> tuple[dict[UUID, list[Recorded]], dict[UUID, Poison]]:
     events: dict[UUID, list[Recorded]] = {}
     poison: dict[UUID, Poison] = {}
     for event in page:
@@ -96,12 +122,27 @@ def _by_user(
             poison[event.user_id] = _poison(event, event.reason)
         else:
             events.setdefault(event.user_id, []).append(event)
-    return events, list(poison.values())
+    return events, poison
+
+
+def _folded(
+    model: ReadModel, user_id: UUID, state: Any, events: Sequence[Recorded]
+) -> tuple[Any, Poison | None]:
+    """What a page means for one user, as far as it can be folded, and the event that it stops at."""
+    with contextlib.suppress(Exception):
+        return model.fold(user_id, state, events), None
+    change = None
+    for count, event in enumerate(events, start=1):
+        try:
+            change = model.fold(user_id, state, events[:count])
+        except Exception as error:
+            return change, _poison(event, type(error).__name__)
+    return change, None
 
 
 async def _write(
     connection: psycopg.AsyncConnection,
-    model: ReadModel,
+    write: Write,
     table: str,
     changes: Mapping[UUID, Any],
     events: Mapping[UUID, Sequence[Recorded]],
@@ -111,16 +152,16 @@ async def _write(
         return []
     try:
         async with connection.transaction():
-            await model.write(connection, table, list(changes.values()))
+            await write(connection, table, list(changes.values()))
         return []
-    except (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError, ValueError) as error:
+    except _REFUSED as error:
         if len(changes) == 1:
             (user_id,) = changes
             return [_poison(events[user_id][0], type(error).__name__)]
     users = list(changes)
     poison: list[Poison] = []
     for half in (users[: len(users) // 2], users[len(users) // 2 :]):
-        poison += await _write(connection, model, table, {user: changes[user] for user in half}, events)
+        poison += await _write(connection, write, table, {user: changes[user] for user in half}, events)
     return poison
 
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from projections.lease import Fenced, Lease, acquire, advance, release
-from projections.page import apply_page, park, parked
+from projections.page import announce, apply_page, park, parked
 from projections.readmodel import LogPages, ReadModel, table_name
 
 PAGE = 1000
@@ -37,27 +37,30 @@ class Projector:
         self._wake_up = wake_up
         self._owner = str(uuid4())
         self._waiting: set[UUID] = set()
+        self._well = False
 
     async def run(self) -> None:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
         pause = POLL
         while True:
+            self._well = False
             try:
                 async with await psycopg.AsyncConnection.connect(
                     self._conninfo, autocommit=True
                 ) as connection:
                     try:
-                        pause = POLL
                         await self._project(connection)
                     except asyncio.CancelledError:
                         with contextlib.suppress(psycopg.Error):
                             await release(connection, self._model, self._owner)
                         raise
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
             except Exception as error:
                 log.exception("%s: the projection failed; trying again", self._model.name)
                 await self._record(error)
+            if self._well:
+                pause = POLL
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
 
@@ -80,7 +83,8 @@ class Projector:
                 continue
             await self._wake_up.wait(POLL)
             if loop.time() - renewed > STANDBY:
-                if await acquire(connection, self._model, self._owner) is None:
+                if await acquire(connection, self._model, self._owner) != lease:
+                    # Somebody else has it, or a rebuild has put another generation in its place.
                     return
                 renewed = loop.time()
 
@@ -88,6 +92,7 @@ class Projector:
         """Apply one page; answers how many events it held."""
         page = await self._pages.read(connection, lease.position, PAGE)
         if not page:
+            self._well = True
             return 0
         reached = page[-1].position
         table = table_name(self._model, lease.generation)
@@ -95,11 +100,9 @@ class Projector:
             await advance(connection, self._model, lease, reached)
             poison = await apply_page(connection, self._model, table, page, self._waiting)
             await park(connection, self._model, lease.generation, poison)
-            await connection.execute(
-                "SELECT pg_notify('usersd_projections', %s)",
-                (f"{self._model.name}:{self._model.version}:{reached}",),
-            )
+            await announce(connection, self._model, reached)
         lease.position = reached
+        self._well = True
         self._waiting.update(found.user_id for found in poison)
         return len(page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from application.operations import Progress, RebuildRunning, Rebuilt
 from application.ports import Recorded, Unreadable
 from projections import tables
-from projections.page import apply_page, park, parked
+from projections.page import announce, apply_page, park, parked
 from projections.readmodel import LogPages, ReadModel, table_name
 
 PAGE = 5000
@@ -20,7 +21,7 @@ CLOSE = 500
 
 
 _LOCK_LIVE = """
-SELECT generation, fencing FROM projections WHERE name = %s AND version = %s AND live FOR UPDATE"""
+SELECT fencing FROM projections WHERE name = %s AND version = %s AND live FOR UPDATE"""
 
 
 async def rebuild(
@@ -36,18 +37,25 @@ async def rebuild(
     """
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await _alone(connection, model)
-        with psycopg.connect(conninfo, autocommit=True) as making:
-            generation = tables.begin(making, model)
-        work = _Rebuild(model, pages, connection, generation, progress)
+        generation = await asyncio.to_thread(_begin, conninfo, model)
+        work = _Rebuild(model, pages, connection, conninfo, generation, progress)
         await work.start()
         await work.catch_up("reading the log")
         await work.build_indexes()
-        await work.catch_up("catching up", until=CLOSE)
-        old = await work.switch()
-        with psycopg.connect(conninfo, autocommit=True) as dropping:
-            for generation_before in old:
-                tables.drop(dropping, model, generation_before)
+        await work.catch_up("catching up")
+        await work.switch()
+        await asyncio.to_thread(_tidy_up, conninfo, model)
     return Rebuilt(model.name, generation, work.position, len(work.waiting))
+
+
+def _begin(conninfo: str, model: ReadModel) -> int:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return tables.begin(connection, model)
+
+
+def _tidy_up(conninfo: str, model: ReadModel) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        tables.drop_old(connection, model)
 
 
 async def _alone(connection: psycopg.AsyncConnection, model: ReadModel) -> None:
@@ -64,12 +72,14 @@ class _Rebuild:
         model: ReadModel,
         pages: LogPages,
         connection: psycopg.AsyncConnection,
+        conninfo: str,
         generation: int,
         progress: Callable[[Progress], None],
     ) -> None:
         self._model = model
         self._pages = pages
         self._connection = connection
+        self._conninfo = conninfo
         self._generation = generation
         self._key = (model.name, model.version, generation)
         self._progress = progress
@@ -87,53 +97,77 @@ class _Rebuild:
         # A flush per page is a waste here: what a crash loses is read again from the position before.
         await self._connection.execute("SET synchronous_commit = off")
 
-    async def catch_up(self, stage: str, until: int = 0) -> None:
-        """Apply pages until at most `until` events are left."""
+    async def catch_up(self, stage: str) -> None:
+        """Apply pages until few events are left; to wait for none would never end while writes go on."""
         head = await self._head()
-        while head - self.position > until:
-            page = await self._pages.read(self._connection, self.position, PAGE)
-            async with self._connection.transaction():
-                await self._apply(page)
-            if self.position >= head:
-                head = await self._head()
-            self._progress(Progress(self.position, head, stage))
+        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as ahead:
+            coming = self._read_ahead(ahead, self.position)
+            try:
+                while head - self.position > CLOSE and (page := await coming):
+                    coming = self._read_ahead(ahead, page[-1].position)
+                    await asyncio.sleep(0)
+                    async with self._connection.transaction():
+                        await self._apply(page)
+                    if head - self.position <= CLOSE:
+                        head = await self._head()
+                    self._progress(Progress(self.position, head, stage))
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    def _read_ahead(
+        self, connection: psycopg.AsyncConnection, after: int
+    ) -> asyncio.Task[Sequence[Recorded | Unreadable]]:
+        """The next page, read by the database while this process folds the one before."""
+        return asyncio.create_task(self._page(connection, after))
+
+    async def _page(self, connection: psycopg.AsyncConnection, after: int) -> Sequence[Recorded | Unreadable]:
+        return await self._pages.read(connection, after, PAGE)
 
     async def build_indexes(self) -> None:
+        """Build the indexes, two at a time: each one keeps a core busy."""
         table = table_name(self._model, self._generation)
-        await self._connection.execute("SET maintenance_work_mem = '256MB'")
-        for index in self._model.indexes(table):
-            self._progress(Progress(self.position, self.position, "building indexes"))
-            await self._connection.execute(
-                index.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS").encode()
-            )
+        todo = [
+            index.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS").encode()
+            for index in self._model.indexes(table)
+        ]
+
+        async def build() -> None:
+            async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                await connection.execute("SET maintenance_work_mem = '128MB'")
+                while todo:
+                    self._progress(Progress(self.position, self.position, "building indexes"))
+                    await connection.execute(todo.pop(0))
+
+        await asyncio.gather(build(), build())
         await self._connection.execute(SQL("ANALYZE {}").format(Identifier(table)))
 
-    async def switch(self) -> list[int]:
+    async def switch(self) -> None:
         """Make this generation live, in one transaction that the live projector's next write waits for."""
         await self._connection.execute("SET synchronous_commit = on")
         connection = self._connection
         async with connection.transaction():
-            cursor = await connection.execute(
-                _LOCK_LIVE,
-                self._key[:2],
-            )
-            old = await cursor.fetchall()
-            while page := await self._pages.read(connection, self.position, PAGE):
-                await self._apply(page)
+            cursor = await connection.execute(_LOCK_LIVE, self._key[:2])
+            fencing = [row[0] for row in await cursor.fetchall()]
+            # No further than the log reaches now: it may grow as fast as it is read, and others wait.
+            head = await self._head()
+            while self.position < head:
+                await self._apply(await self._pages.read(connection, self.position, PAGE, head))
             await connection.execute(
                 "UPDATE projections SET live = false WHERE name = %s AND version = %s AND live", self._key[:2]
             )
             await connection.execute(
                 "UPDATE projections SET live = true, fencing = %s, advanced_at = now()"
                 " WHERE name = %s AND version = %s AND generation = %s",
-                (max((fencing for _, fencing in old), default=0) + 1, *self._key),
+                (max(fencing, default=0) + 1, *self._key),
             )
             await connection.execute(tables.showing(self._model, self._generation))
-        return [generation for generation, _ in old]
+            await announce(connection, self._model, self.position)
+        self._progress(Progress(self.position, self.position, "switched"))
 
     async def _apply(self, page: Sequence[Recorded | Unreadable]) -> None:
         table = table_name(self._model, self._generation)
-        poison = await apply_page(self._connection, self._model, table, page, self.waiting)
+        poison = await apply_page(self._connection, self._model, table, page, self.waiting, from_empty=True)
         await park(self._connection, self._model, self._generation, poison)
         self.waiting.update(found.user_id for found in poison)
         self.position = page[-1].position

@@ -10,6 +10,9 @@ from projections.readmodel import ReadModel, table_name, view_name
 _LOCK = 7310580243119869
 
 _NEWEST = "SELECT coalesce(max(generation), 0) FROM projections WHERE name = %s AND version = %s"
+_OLD = """
+SELECT generation FROM projections AS old WHERE name = %s AND version = %s AND NOT live AND generation < (
+    SELECT generation FROM projections WHERE (name, version) = (old.name, old.version) AND live)"""
 _INSERT = "INSERT INTO projections (name, version, generation, live) VALUES (%s, %s, %s, %s)"
 
 
@@ -32,6 +35,8 @@ def ensure(connection: psycopg.Connection, model: ReadModel) -> bool:
 
 def begin(connection: psycopg.Connection, model: ReadModel) -> int:
     """A new generation beside the live one, without its indexes; an unfinished one is taken up again."""
+    # Left by a rebuild that ended between its switch and its tidying up; it must not be taken up again.
+    drop_old(connection, model)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         row = connection.execute(
@@ -59,6 +64,12 @@ def showing(model: ReadModel, generation: int) -> Composed:
     return SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
         Identifier(view_name(model)), Identifier(table_name(model, generation))
     )
+
+
+def drop_old(connection: psycopg.Connection, model: ReadModel) -> None:
+    """Forget the generations that were live before the present one."""
+    for (generation,) in connection.execute(_OLD, (model.name, model.version)).fetchall():
+        drop(connection, model, generation)
 
 
 def drop(connection: psycopg.Connection, model: ReadModel, generation: int) -> None:

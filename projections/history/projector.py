@@ -18,6 +18,8 @@ _INSERT = SQL("""
 INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
 ON CONFLICT (user_id, version) DO NOTHING""")
 
+_COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
+
 _DELETE = SQL("DELETE FROM {} WHERE user_id = ANY(%b::uuid[])")
 
 
@@ -79,6 +81,16 @@ class History:
             await connection.execute(_INSERT.format(Identifier(table)), columns, prepare=True)
         if gone:
             await connection.execute(_DELETE.format(Identifier(table)), (gone,))
+
+    async def copy(
+        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Timeline]
+    ) -> None:
+        copy = connection.cursor().copy(_COPY.format(Identifier(table)))
+        async with copy as rows:
+            rows.set_types(("uuid", "int8", "bytea"))
+            for line in changes:
+                for version, entry in line.entries:
+                    await rows.write_row((line.user_id, version, entry))
 
 
 def render(recorded: Recorded) -> bytes:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
 
 from application.documents import parse_document, render_card, render_document
 from application.ports import Recorded
@@ -32,6 +33,9 @@ ON CONFLICT (id) DO UPDATE SET
     changed_at = excluded.changed_at, tags = excluded.tags, metadata = excluded.metadata,
     document = excluded.document, card = excluded.card
 WHERE present.version < excluded.version""")
+
+_COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
+_TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, *["jsonb"] * 2, *["bytea"] * 2)
 
 _DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
 
@@ -85,6 +89,19 @@ class Users:
             await connection.execute(_UPSERT.format(Identifier(table)), columns, prepare=True)
         if gone:
             await connection.execute(_DELETE.format(Identifier(table)), (gone,))
+
+    async def copy(
+        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
+    ) -> None:
+        copy = connection.cursor().copy(_COPY.format(Identifier(table)))
+        async with copy as rows:
+            rows.set_types(_TYPES)
+            for change in changes:
+                if isinstance(change, User):
+                    *columns, tags, metadata, document, card = row(change)
+                    # They are JSON already; a plain text would be stored as a JSON string of it.
+                    json = Jsonb(tags, dumps=str), Jsonb(metadata, dumps=str)
+                    await rows.write_row((*columns, *json, document, card))
 
 
 def row(user: User) -> tuple[Any, ...]:
