@@ -1,0 +1,41 @@
+"""The files of the repository, as the tests of its shape look at them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("domain", "application", "projections", "interfaces", "infrastructure")
+
+
+def python_files(*folders: str) -> list[Path]:
+    """Ours, without what a compiler of another language has made."""
+    found = [path for folder in folders or (*PACKAGES, "tests", "bench", "examples")
+             for path in sorted((ROOT / folder).rglob("*.py"))]  # fmt: skip
+    return [path for path in found if "_pb2" not in path.name]
+
+
+def repository_files() -> list[Path]:
+    """Every file that git knows or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """The functions of a file, each with its length in lines, decorators and docstring left out."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            last = node.end_lineno or node.lineno
+            first = body[0].lineno if body else last
+            yield node.name, last - first + 1
