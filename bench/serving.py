@@ -96,5 +96,5 @@ def _until_alive(address: str) -> None:
 
 
 if __name__ == "__main__":
-    configure("info")
+    configure(os.environ.get("MG_USERS_LOG_LEVEL", "info"))
     uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))

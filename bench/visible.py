@@ -10,9 +10,9 @@ import httpx
 from bench import serving
 from bench.ground import Ground
 from bench.measuring import Row, say
-from bench.profile import register_and_log_in
 
 WRITES = 1000
+USERS = 100
 AIM_MS = 50.0
 
 
@@ -37,17 +37,33 @@ async def measure(ground: Ground) -> list[Row]:
 
 
 def _times(address: str) -> list[float]:
-    user = register_and_log_in(address)
     admin = {"identity": "admin@example.com", "secret": "12345678"}
     times: list[float] = []
     with httpx.Client(base_url=address) as client:
         login = client.post("/users/tokens/issue", json=admin)
         headers = {"Authorization": f"Bearer {login.json()['access_token']}", "Prefer": "respond-async"}
+        users = [_register(client, number) for number in range(USERS)]
         for number in range(WRITES):
-            name = f"Ada {number}"
+            name = f"Eve {number}"
             started = time.perf_counter()
-            client.patch(f"/users/{user.id}", json={"first_name": name}, headers=headers).raise_for_status()
+            answer = client.patch(
+                f"/users/{users[number % USERS]}", json={"first_name": name}, headers=headers
+            )
+            answer.raise_for_status()
             while name not in client.get("/users?limit=1", headers=headers).text:
                 pass
             times.append((time.perf_counter() - started) * 1000)
     return sorted(times)
+
+
+def _register(client: httpx.Client, number: int) -> str:
+    account = {
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": f"ada{number}@example.com",
+        "credentials": {"username": f"ada{number}", "secret": "changeMe123"},
+    }
+    registered = client.post("/users", json=account)
+    registered.raise_for_status()
+    user_id: str = registered.json()["id"]
+    return user_id

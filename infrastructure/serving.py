@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -30,6 +31,7 @@ from infrastructure.postgres.migrate import MigrationError, pending
 from infrastructure.process import tune
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
+from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
 from interfaces.http.operations import Health
 
@@ -99,8 +101,14 @@ def application(
         ),
         readiness=readiness,
         max_body_bytes=settings.http_max_body_bytes,
+        access_log=AccessLog(_to_stdout) if settings.log_level in ("debug", "info") else None,
         more_routes=more_routes,
     )
+
+
+def _to_stdout(lines: bytes) -> None:
+    sys.stdout.write(lines.decode())
+    sys.stdout.flush()
 
 
 async def make_first_admin(bus: Bus, settings: Settings) -> None:

@@ -20,12 +20,11 @@ SET fencing = fencing + (owner IS DISTINCT FROM %(owner)s)::int, owner = %(owner
 WHERE name = %(name)s AND version = %(version)s AND live AND (owner = %(owner)s OR lease_until < now())
 RETURNING generation, position, fencing"""
 
-_ADVANCE = """
-UPDATE projections
-SET position = %(to)s, advanced_at = now(), last_error = NULL,
-    lease_until = now() + make_interval(secs => %(seconds)s)
-WHERE name = %(name)s AND version = %(version)s AND generation = %(generation)s AND live
-  AND fencing = %(fencing)s AND position = %(from)s"""
+_ADVANCE = "SELECT advance_projection(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
+
+_ANNOUNCE = "SELECT pg_notify('usersd_projections', %s)"
+
+_FENCED = "UF001"
 
 _RELEASE = """
 UPDATE projections SET owner = NULL, lease_until = '-infinity'
@@ -52,20 +51,22 @@ async def acquire(connection: psycopg.AsyncConnection, model: ReadModel, owner: 
 
 
 async def advance(connection: psycopg.AsyncConnection, model: ReadModel, lease: Lease, to: int) -> None:
-    """Move the position, within the transaction that writes the rows. Raises Fenced."""
-    moved = await connection.execute(
-        _ADVANCE,
-        _names(
-            model,
-            generation=lease.generation,
-            fencing=lease.fencing,
-            seconds=LEASE_SECONDS,
-            to=to,
-            **{"from": lease.position},
-        ),
-    )
-    if moved.rowcount != 1:
-        raise Fenced
+    """Move the position, within the transaction that writes the rows, and tell whoever waits for it.
+
+    Where somebody else owns the projection by now, the database refuses: see `is_fenced`.
+    """
+    place = (model.name, model.version, lease.generation, lease.fencing, lease.position, to, LEASE_SECONDS)
+    await connection.execute(_ADVANCE, place, prepare=True)
+
+
+async def announce(connection: psycopg.AsyncConnection, model: ReadModel, reached: int) -> None:
+    """Tell whoever waits for a position, when the transaction commits; `advance` does so by itself."""
+    await connection.execute(_ANNOUNCE, (f"{model.name}:{model.version}:{reached}",))
+
+
+def is_fenced(error: psycopg.Error) -> bool:
+    """Whether a transaction was refused because it named a token or a position that is no longer so."""
+    return error.sqlstate == _FENCED
 
 
 async def release(connection: psycopg.AsyncConnection, model: ReadModel, owner: str) -> None:

@@ -21,9 +21,7 @@ ON CONFLICT (projection, version, generation, user_id) DO UPDATE SET attempts = 
 
 _PARKED = "SELECT user_id FROM parked_streams WHERE projection = %s AND version = %s AND generation = %s"
 
-_ANNOUNCE = "SELECT pg_notify('usersd_projections', %s)"
-
-_REFUSED = (
+REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
     psycopg.NotSupportedError,
@@ -52,7 +50,16 @@ async def parked(connection: psycopg.AsyncConnection, model: ReadModel, generati
     return {row[0] for row in await cursor.fetchall()}
 
 
-async def apply_page(
+class Folded(msgspec.Struct):
+    """What a page means: the rows of users that are certain to be new, other rows, and poison."""
+
+    new: dict[UUID, Any]
+    changed: dict[UUID, Any]
+    poison: dict[UUID, Poison]
+    events: Mapping[UUID, Sequence[Recorded]]
+
+
+async def fold_page(
     connection: psycopg.AsyncConnection,
     model: ReadModel,
     table: str,
@@ -60,8 +67,8 @@ async def apply_page(
     waiting: set[UUID],
     *,
     from_empty: bool = False,
-) -> list[Poison]:
-    """Write a page within the caller's transaction; answers with the streams that must be parked.
+) -> Folded:
+    """Fold a page per user.
 
     `waiting` are the users parked before: their events stay in the log until the stream is retried.
     `from_empty` says that the table holds nothing but what earlier pages of the same log have put there,
@@ -69,17 +76,24 @@ async def apply_page(
     """
     events, poison = _by_user(page, waiting)
     state = await model.load(connection, table, events)
-    changes: dict[UUID, Any] = {}
+    folded = Folded({}, {}, poison, events)
     for user_id, of_user in events.items():
         change, found = _folded(model, user_id, state.get(user_id), of_user)
         if change is not None:
-            changes[user_id] = change
+            is_new = from_empty and of_user[0].version == 1
+            (folded.new if is_new else folded.changed)[user_id] = change
         if found is not None:
             poison[user_id] = found
-    new = [user_id for user_id in changes if from_empty and events[user_id][0].version == 1]
-    refused = await _write(connection, model.copy, table, {user: changes.pop(user) for user in new}, events)
-    refused += await _write(connection, model.write, table, changes, events)
-    return list((poison | {found.user_id: found for found in refused}).values())
+    return folded
+
+
+async def write_page(
+    connection: psycopg.AsyncConnection, model: ReadModel, table: str, folded: Folded
+) -> list[Poison]:
+    """Write a folded page within the caller's transaction; answers with the streams that must be parked."""
+    refused = await _write(connection, model.copy, table, folded.new, folded.events)
+    refused += await _write(connection, model.write, table, folded.changed, folded.events)
+    return list((folded.poison | {found.user_id: found for found in refused}).values())
 
 
 async def park(
@@ -103,11 +117,6 @@ async def park(
                 found.reason,
             ),
         )
-
-
-async def announce(connection: psycopg.AsyncConnection, model: ReadModel, reached: int) -> None:
-    """Tell those who wait for a position, when the transaction commits."""
-    await connection.execute(_ANNOUNCE, (f"{model.name}:{model.version}:{reached}",))
 
 
 def _by_user(
@@ -154,7 +163,7 @@ async def _write(
         async with connection.transaction():
             await write(connection, table, list(changes.values()))
         return []
-    except _REFUSED as error:
+    except REFUSED as error:
         if len(changes) == 1:
             (user_id,) = changes
             return [_poison(events[user_id][0], type(error).__name__)]

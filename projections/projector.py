@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from projections.lease import Fenced, Lease, acquire, advance, release
-from projections.page import announce, apply_page, park, parked
+from projections.lease import Fenced, Lease, acquire, advance, is_fenced, release
+from projections.page import REFUSED, Folded, Poison, fold_page, park, parked, write_page
 from projections.readmodel import LogPages, ReadModel, table_name
 
 PAGE = 1000
@@ -89,22 +89,39 @@ class Projector:
                 renewed = loop.time()
 
     async def _step(self, connection: psycopg.AsyncConnection, lease: Lease) -> int:
-        """Apply one page; answers how many events it held."""
+        """Apply one page; answers how many events it held. Raises Fenced."""
         page = await self._pages.read(connection, lease.position, PAGE)
-        if not page:
-            self._well = True
-            return 0
-        reached = page[-1].position
-        table = table_name(self._model, lease.generation)
-        async with connection.transaction():
-            await advance(connection, self._model, lease, reached)
-            poison = await apply_page(connection, self._model, table, page, self._waiting)
-            await park(connection, self._model, lease.generation, poison)
-            await announce(connection, self._model, reached)
-        lease.position = reached
         self._well = True
+        if not page:
+            return 0
+        table = table_name(self._model, lease.generation)
+        # Read outside the transaction: nobody else can write these rows without moving the position.
+        folded = await fold_page(connection, self._model, table, page, self._waiting)
+        try:
+            poison = await self._write(connection, lease, table, folded, page[-1].position)
+        except psycopg.Error as error:
+            if is_fenced(error):
+                raise Fenced from None
+            raise
+        lease.position = page[-1].position
         self._waiting.update(found.user_id for found in poison)
         return len(page)
+
+    async def _write(
+        self, connection: psycopg.AsyncConnection, lease: Lease, table: str, folded: Folded, reached: int
+    ) -> list[Poison]:
+        if not folded.poison:
+            with contextlib.suppress(*REFUSED):
+                # The usual case in one round trip; what it cannot write is looked into below.
+                async with connection.pipeline(), connection.transaction():
+                    await advance(connection, self._model, lease, reached)
+                    await self._model.write(connection, table, list(folded.changed.values()))
+                return []
+        async with connection.transaction():
+            await advance(connection, self._model, lease, reached)
+            poison = await write_page(connection, self._model, table, folded)
+            await park(connection, self._model, lease.generation, poison)
+        return poison
 
     async def _record(self, error: Exception) -> None:
         with contextlib.suppress(psycopg.Error):

@@ -12,7 +12,8 @@ from psycopg.sql import SQL, Identifier
 from application.operations import Progress, RebuildRunning, Rebuilt
 from application.ports import Recorded, Unreadable
 from projections import tables
-from projections.page import announce, apply_page, park, parked
+from projections.lease import announce
+from projections.page import fold_page, park, parked, write_page
 from projections.readmodel import LogPages, ReadModel, table_name
 
 PAGE = 5000
@@ -167,7 +168,9 @@ class _Rebuild:
 
     async def _apply(self, page: Sequence[Recorded | Unreadable]) -> None:
         table = table_name(self._model, self._generation)
-        poison = await apply_page(self._connection, self._model, table, page, self.waiting, from_empty=True)
+        connection, model = self._connection, self._model
+        folded = await fold_page(connection, model, table, page, self.waiting, from_empty=True)
+        poison = await write_page(connection, model, table, folded)
         await park(self._connection, self._model, self._generation, poison)
         self.waiting.update(found.user_id for found in poison)
         self.position = page[-1].position

@@ -59,16 +59,19 @@ class EventReader:
         except (InvalidTag, KeyError):
             raise SealBroken("the user's key cannot be unwrapped") from None
 
-    def open(self, row: Row) -> Recorded:
+    def open(self, row: Row, key: Key) -> Recorded:
         """Raises UnknownEvent, SealBroken or msgspec.MsgspecError."""
-        return self._mapper.open(row[1], row[2], row[3], row[4], self.key_of(row), row[0])
+        return self._mapper.open(row[1], row[2], row[3], row[4], key, row[0])
 
     def open_page(self, rows: Iterable[Row]) -> list[Recorded | Unreadable]:
         """A page of the log, in order and without a gap."""
         page: list[Recorded | Unreadable] = []
+        keys: dict[UUID, Key] = {}
         for row in rows:
             try:
-                page.append(self.open(row))
+                if (key := keys.get(row[1])) is None:
+                    key = keys[row[1]] = self.key_of(row)
+                page.append(self.open(row, key))
             except UnknownEvent as refusal:
                 page.append(_unreadable(row, refusal.code))
             except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -124,7 +127,8 @@ class PostgresEventLog:
 
     def _opened(self, rows: Sequence[Row]) -> tuple[Key, list[Recorded]]:
         try:
-            key, records = self.reader.key_of(rows[0]), [self.reader.open(row) for row in rows]
+            key = self.reader.key_of(rows[0])
+            records = [self.reader.open(row, key) for row in rows]
         except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("the history of user %s cannot be read: %s", rows[0][1], type(error).__name__)
             raise HistoryUnreadable from None

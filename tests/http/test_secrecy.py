@@ -33,9 +33,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     assert not [line for line in lines if CANARY in line]
 
 
-async def test_no_value_that_was_sent_comes_back_in_a_refusal(cast: Cast, logged: list[str]) -> None:
-    http, account = cast.client.http, cast.client.account
-    bodies: list[dict[str, Any]] = [
+def _bodies(cast: Cast) -> list[dict[str, Any]]:
+    """Registrations that are refused, each with the canary in another place."""
+    account = cast.client.account
+    return [
         account(role=CANARY),
         account(status=CANARY),
         account(first_name=CANARY + "\x00"),
@@ -49,7 +50,11 @@ async def test_no_value_that_was_sent_comes_back_in_a_refusal(cast: Cast, logged
         account(credentials={"identity": CANARY, "secret": [CANARY]}),
         account(email=cast.user["email"], first_name=CANARY, credentials={"username": "x", "secret": CANARY}),
     ]
-    answers = [await http.post("/users", json=body) for body in bodies]
+
+
+async def test_no_value_that_was_sent_comes_back_in_a_refusal(cast: Cast, logged: list[str]) -> None:
+    http = cast.client.http
+    answers = [await http.post("/users", json=body) for body in _bodies(cast)]
     answers += [
         await http.post("/users", content=f'{{"{CANARY}'.encode(), headers=JSON),
         await http.post("/users", content=CANARY.encode(), headers={"Content-Type": CANARY}),

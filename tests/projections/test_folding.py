@@ -8,7 +8,7 @@ import pytest
 from domain import events
 from projections import projector
 from projections.catalogue import READ_MODELS
-from projections.page import apply_page
+from projections.page import fold_page, write_page
 from projections.readmodel import ReadModel, table_name
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
 from tests.support.writer import AT, Writer
@@ -48,9 +48,9 @@ async def test_a_page_that_is_applied_again_changes_nothing(writer: Writer, mode
     async with await psycopg.AsyncConnection.connect(writer.conninfo, autocommit=True) as connection:
         log = await writer.reader.read(connection, 0, 10_000)
         for first in range(0, len(log), 13):
-            assert not await apply_page(
-                connection, model, table_name(model, 1), log[first : first + 29], set()
-            )
+            table = table_name(model, 1)
+            folded = await fold_page(connection, model, table, log[first : first + 29], set())
+            assert not await write_page(connection, model, table, folded)
     assert rows(writer.conninfo, query) == before
 
 

@@ -40,3 +40,20 @@ CREATE TABLE relays (
     advanced_at    timestamptz NOT NULL DEFAULT now(),
     last_error     text
 );
+
+-- Moves the position of a projection within the transaction that writes its rows, and tells who waits for it.
+-- Raises when somebody else owns it by now, so that nothing of a fenced owner is ever written.
+CREATE FUNCTION advance_projection(
+    of_name text, of_version int, of_generation int, with_fencing bigint,
+    from_position bigint, to_position bigint, lease interval
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE projections
+    SET position = to_position, advanced_at = now(), last_error = NULL, lease_until = now() + lease
+    WHERE name = of_name AND version = of_version AND generation = of_generation AND live
+      AND fencing = with_fencing AND position = from_position;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'projection % is owned by somebody else', of_name USING ERRCODE = 'UF001';
+    END IF;
+    PERFORM pg_notify('usersd_projections', of_name || ':' || of_version || ':' || to_position);
+END $$;

@@ -1,0 +1,56 @@
+"""One line per request; lines are gathered for a moment, because writing each costs as much as a handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+FLUSH_AFTER = 0.1
+"""Seconds that a line waits at most."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a request: the route's template, never the path or the query that were sent."""
+
+    time: datetime
+    level: str = "INFO"
+    msg: str
+    logger: str = "usersd.access"
+    method: str
+    route: str
+    status: int
+    seconds: float
+    request_id: str
+
+
+class AccessLog:
+    """Hands lines of JSON to `write`."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[bytes] = []
+
+    def add(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
+        """Note a request that was answered."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
+        line = Line(
+            time=datetime.now(UTC),
+            msg="answered",
+            method=method,
+            route=route,
+            status=status,
+            seconds=round(seconds, 6),
+            request_id=request_id,
+        )
+        self._lines.append(self._encode(line))
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write(b"\n".join([*lines, b""]))
