@@ -15,10 +15,12 @@ from nats.errors import TimeoutError as NothingNew
 
 
 def nats_url() -> str:
-    if url := os.environ.get("NATS_URL"):
+    if url := os.environ.get("NATS_URL") or os.environ.get("MG_USERS_ES_URL"):
         return url
-    folder = os.environ.get("MG_USERS_DATA_DIR") or ".usersd"
-    return str(json.loads(Path(folder, "endpoints.json").read_text())["nats"])
+    endpoints = Path(os.environ.get("MG_USERS_DATA_DIR") or ".usersd", "endpoints.json")
+    if not endpoints.exists() or not (url := json.loads(endpoints.read_text())["nats"]):
+        raise SystemExit("Set NATS_URL, or run this where `usersd run` runs with a NATS of its own.")
+    return str(url)
 
 
 async def follow(durable: str, until_idle: float | None) -> None:
@@ -29,7 +31,8 @@ async def follow(durable: str, until_idle: float | None) -> None:
             try:
                 batch = await messages.fetch(64, timeout=until_idle or 5)
             except NothingNew:
-                if until_idle is not None:
+                task = asyncio.current_task()
+                if until_idle is not None or (task and task.cancelling()):
                     return
                 continue
             for message in batch:

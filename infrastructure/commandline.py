@@ -14,13 +14,21 @@ from infrastructure.event_store.keyring import WrongRootKey
 from infrastructure.logs import configure
 from infrastructure.operations import PostgresOperations
 from infrastructure.postgres.migrate import MigrationError
+from infrastructure.root_key import RootKeyMissing
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
+from infrastructure.settings.dormant import warning as dormant_warning
 from infrastructure.standing import StandingError, attach, open_keys, prepare, stand
 from interfaces.cli.main import main as run_command_line
 from interfaces.cli.output import FAILURE, TRY_AGAIN, USAGE
 from interfaces.cli.tools import CommandFailed, Shown
 
-_MENDABLE: tuple[type[Exception], ...] = (EmbeddedError, WrongRootKey, MigrationError, StandingError)
+_MENDABLE: tuple[type[Exception], ...] = (
+    EmbeddedError,
+    MigrationError,
+    RootKeyMissing,
+    StandingError,
+    WrongRootKey,
+)
 
 Say = Callable[[str], None]
 
@@ -30,14 +38,17 @@ class WiredTools:
 
     def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
         loaded = _load("run")
-        return [Shown(*row) for row in describe(loaded)], loaded.warnings
+        return [Shown(*row) for row in describe(loaded)], _warnings(loaded)
 
     def run(self, say: Say) -> None:
         # Imported here because only this command needs the HTTP server.
-        from infrastructure.serving import CannotListen, serve
+        from infrastructure.serving import CannotListen, address_of, serve
 
         settings = _chosen("run", say)
         configure(settings.log_level)
+        with _plainly(CannotListen):
+            # A taken port is told before anything is made or started.
+            address_of(settings)
         with _plainly(CannotListen), stand(settings) as standing:
             prepare(standing, say)
 
@@ -49,7 +60,7 @@ class WiredTools:
             serve(settings, standing, open_keys(standing), ready)
 
     def migrate(self, say: Say) -> None:
-        with _plainly(), attach(_chosen("run", say)) as standing:
+        with _plainly(), attach(_chosen("run", say), create=True) as standing:
             prepare(standing, say)
 
     def operations(self) -> AbstractContextManager[Operations]:
@@ -70,9 +81,14 @@ def _load(role: str) -> Loaded:
         raise CommandFailed("\n".join(error.lines), USAGE) from None
 
 
+def _warnings(loaded: Loaded) -> list[str]:
+    dormant = dormant_warning(loaded.sources)
+    return [*loaded.warnings, *([dormant] if dormant else [])]
+
+
 def _chosen(role: str, say: Say) -> Settings:
     loaded = _load(role)
-    for warning in loaded.warnings:
+    for warning in _warnings(loaded):
         say(f"warning: {warning}")
     return loaded.settings
 

@@ -43,6 +43,8 @@ def _frames(trace: Any) -> list[str]:
 
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Send every log line of the process to `stream` (default: standard output) from a level on."""
+    # A log that cannot be written must not fill standard error with tracebacks.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import psycopg
 import uvloop
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from litestar.handlers import HTTPRouteHandler
 
@@ -35,6 +36,9 @@ from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
 from interfaces.http.operations import Health
 
+MAX_CONNECTIONS = 16_384
+"""Open connections at once; further ones wait to be accepted."""
+
 log = logging.getLogger("usersd")
 
 
@@ -48,7 +52,7 @@ def serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[s
 
 
 async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
-    host, port = _address(settings)
+    host, port = address_of(settings)
     async with open_service(settings, standing, keys) as service:
         await make_first_admin(service.bus, settings)
         app = application(service, settings, standing)
@@ -60,6 +64,14 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
             websockets=False,
             log_enabled=False,
             backlog=1024,
+            backpressure=MAX_CONNECTIONS,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(settings.http_read_header_timeout.total_seconds() * 1000)
+            ),
+            ssl_cert=settings.http_server_cert,
+            ssl_key=settings.http_server_key,
+            ssl_ca=settings.http_client_ca_certs,
+            ssl_client_verify=settings.http_client_ca_certs is not None,
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -68,7 +80,9 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         tasks = _background(service)
         tune()
         serving = asyncio.create_task(server.serve(), name="http")
-        ready(f"http://{settings.http_host}:{port}")
+        scheme = "https" if settings.http_server_cert else "http"
+        named = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+        ready(f"{scheme}://{named}:{port}")
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -77,6 +91,7 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         server.stop()  # type: ignore[no-untyped-call]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(serving, settings.shutdown_timeout.total_seconds())
+        app.flush()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -115,6 +130,10 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
     """Make the admin of the settings, once in the life of a log."""
     if await bus.ports.accounts.had_admin():
         return
+    secret = settings.admin_password.reveal()
+    if not settings.secret_allowed(secret):
+        log.error("the first admin was not made: MG_USERS_ADMIN_PASSWORD does not meet MG_USERS_PASS_REGEX")
+        return
     now = bus.ports.clock.now()
     command = CreateFirstAdmin(
         account=events.Registered(
@@ -127,7 +146,7 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
             role=Role.ADMIN,
         ),
         user=User(id=uuid4()),
-        secret=settings.admin_password.reveal(),
+        secret=secret,
     )
     command_id = uuid4()
     context = Context(actor=SYSTEM, at=now, command_id=command_id, correlation_id=command_id)
@@ -153,8 +172,8 @@ async def _watched(coroutine: Coroutine[Any, Any, Any]) -> None:
         raise
 
 
-def _address(settings: Settings) -> tuple[str, int]:
-    """The address to listen on, tried before anything is started. Raises CannotListen."""
+def address_of(settings: Settings) -> tuple[str, int]:
+    """The address to listen on, after trying it. Raises CannotListen."""
     host, port = settings.http_host or "0.0.0.0", settings.http_port  # noqa: S104
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 import psycopg
@@ -16,6 +13,7 @@ from infrastructure.event_store.keyring import Keyring, open_keyring
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
 from infrastructure.postgres.migrate import migrate
+from infrastructure.root_key import root_key
 from infrastructure.settings import Settings
 from infrastructure.tokens.signing import SigningKey, open_signing_keys
 from projections import tables
@@ -56,10 +54,18 @@ def stand(settings: Settings) -> Iterator[Standing]:
 
 
 @contextmanager
-def attach(settings: Settings) -> Iterator[Standing]:
-    """Stand where a running service stands, or start its servers for as long as a command takes."""
+def attach(settings: Settings, *, create: bool = False) -> Iterator[Standing]:
+    """Stand where a running service stands, or start its servers for as long as a command takes.
+
+    Raises StandingError where there is nothing to stand on yet and `create` does not say to make it.
+    """
     running = embedded.running(settings.data_dir)
     if settings.postgres_conninfo() is None and running is None:
+        if not create and not (settings.data_dir / "pg").exists():
+            raise StandingError(
+                f"There is no data in {settings.data_dir}: start `usersd run` there first, or set "
+                "MG_USERS_DATA_DIR or MG_USERS_DB_HOST to where it is."
+            )
         with stand(settings) as standing:
             yield standing
     else:
@@ -75,6 +81,9 @@ def prepare(standing: Standing, report: object = None) -> None:
             raise StandingError(
                 f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 or later is needed."
             )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StandingError(f"The database is encoded in {encoding}: names of all people need UTF8.")
     migrate(standing.direct, report if callable(report) else lambda line: None)
     with psycopg.connect(standing.direct, autocommit=True) as connection:
         for model in READ_MODELS:
@@ -103,27 +112,6 @@ def _standing(
         conninfo=conninfo,
         direct=settings.postgres_direct_conninfo() or conninfo,
         nats_url=(settings.es_url.reveal() if settings.es_url else nats) or "",
-        root_key=_root_key(settings),
+        root_key=root_key(settings, conninfo),
         servers=servers,
     )
-
-
-def _root_key(settings: Settings) -> bytes:
-    if settings.root_key is not None:
-        return settings.root_key.reveal()
-    file = settings.data_dir / "root.key"
-    if not file.exists():
-        if settings.postgres_conninfo() is not None:
-            raise StandingError("MG_USERS_ROOT_KEY is needed with a PostgreSQL of your own.")
-        _write_private(file, secrets.token_bytes(32).hex())
-    return bytes.fromhex(file.read_text("ascii").strip())
-
-
-def _write_private(file: Path, text: str) -> None:
-    temporary = file.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.rename(file)

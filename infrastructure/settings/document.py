@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from infrastructure.settings import durations
+from infrastructure.settings.dormant import DORMANT
 from infrastructure.settings.loading import Loaded, show
 from infrastructure.settings.secret import Secret
 from infrastructure.settings.table import BY_FIELD, GROUPS
@@ -70,4 +71,5 @@ def _entry(row: Variable) -> str:
     if row.field is None:
         return f"- {names}{marks}: {row.help} Not read."
     unset = row.unset or (f"`{row.default}`" if row.default else "nothing")
-    return f"- {names}{marks}: {row.help}\n  Should be {row.kind.expected}. Unset: {unset}."
+    effect = " No effect in this version." if row.field in DORMANT else ""
+    return f"- {names}{marks}: {row.help}{effect}\n  Should be {row.kind.expected}. Unset: {unset}."

@@ -35,7 +35,7 @@ def status(tools: Tools, as_json: bool) -> None:
         rows, parked = work.status(), work.parked()
     show(rows, as_json=as_json, empty="no projection has been made yet")
     if parked:
-        say(f"{len(parked)} parked:")
+        say(f"parked streams: {len(parked)}")
         show(parked, as_json=as_json, empty="")
     if any(row.parked or row.last_error for row in rows):
         raise SystemExit(1)
@@ -81,4 +81,4 @@ def rebuild(tools: Tools, name: str, as_json: bool) -> None:
     else:
         say(f"{name}: rebuilt as generation {rebuilt.generation}, at position {rebuilt.position}")
     if rebuilt.parked:
-        fail(f"{rebuilt.parked} streams are parked; usersd projections status lists them")
+        fail(f"parked streams: {rebuilt.parked}; usersd projections status lists them")

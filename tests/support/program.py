@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -53,17 +54,18 @@ class Program:
         if wait:
             self.wait_until_ready()
 
-    def wait_until_ready(self, within: float = PATIENCE) -> None:
+    def wait_until_ready(self, within: float = PATIENCE, verify: ssl.SSLContext | bool = True) -> None:
         deadline = time.monotonic() + within
-        while not self.is_ready():
+        while not self.is_ready(verify):
             assert self.process is not None
             assert self.process.poll() is None, f"usersd ended with {self.process.poll()}:\n{self.output()}"
             assert time.monotonic() < deadline, f"not ready within {within:.0f} s:\n{self.output()}"
             time.sleep(0.02)
 
-    def is_ready(self) -> bool:
+    def is_ready(self, verify: ssl.SSLContext | bool = True) -> bool:
         with contextlib.suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False, verify=verify)
+            return answer.status_code == 200
         return False
 
     @property

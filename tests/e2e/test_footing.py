@@ -1,0 +1,72 @@
+"""What the program stands on before it serves: its folder, its root key, its port, its certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.certificates import self_signed
+from tests.support.program import Program, program
+
+IDLE_CONNECTIONS = 1_500
+
+
+def test_a_command_that_only_looks_makes_no_service_where_there_is_none(usersd: Program) -> None:
+    looked = usersd.cli("projections", "status")
+    assert looked.code == 1
+    assert looked.err.startswith("There is no data in ")
+    assert not (usersd.data / "pg").exists()
+
+
+def test_a_root_key_that_is_gone_is_not_replaced_by_another(usersd: Program) -> None:
+    assert usersd.cli("migrate").code == 0
+    assert usersd.cli("projections", "status").code == 0
+    (usersd.data / "root.key").unlink()
+    refused = usersd.cli("run")
+    assert refused.code == 1
+    assert "root.key is gone" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (usersd.data / "root.key").exists()
+
+
+@pytest.mark.parametrize("content", ["", "junk", "ab" * 31, "\udcff"])
+def test_a_root_key_that_cannot_be_one_is_refused_in_a_line(usersd: Program, content: str) -> None:
+    assert usersd.cli("migrate").code == 0
+    (usersd.data / "root.key").write_bytes(content.encode("utf-8", "surrogateescape"))
+    refused = usersd.cli("run")
+    assert refused.code == 1
+    assert "root key" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        with program(MG_USERS_HTTP_PORT=str(holder.getsockname()[1])) as usersd:
+            assert usersd.cli("run").code == 1
+            assert not usersd.data.exists()
+
+
+def test_connections_that_say_nothing_keep_nobody_from_being_answered(usersd: Program) -> None:
+    usersd.start()
+    host, port = usersd.url.removeprefix("http://").split(":")
+    with ExitStack() as held:
+        for _ in range(IDLE_CONNECTIONS):
+            held.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        assert httpx.get(f"{usersd.url}/livez", timeout=10, trust_env=False).status_code == 200
+
+
+def test_a_certificate_makes_it_speak_https(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    with program(MG_USERS_HTTP_SERVER_CERT=str(certificate), MG_USERS_HTTP_SERVER_KEY=str(key)) as usersd:
+        usersd.start(wait=False)
+        trust = ssl.create_default_context(cafile=str(certificate))
+        usersd.wait_until_ready(verify=trust)
+        assert usersd.url.startswith("https://")
+        assert httpx.get(f"{usersd.url}/health", verify=trust, trust_env=False).status_code == 200
