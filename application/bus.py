@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from application.messages import Command, Context, Query, Receipt
 from application.ports import Ports
-from domain.errors import Refusal, VersionConflict
+from domain.errors import Refusal, Unavailable, VersionConflict
 
 R = TypeVar("R")
 Handler = Callable[[Any, Context, Ports], Awaitable[Any]]
@@ -46,7 +46,7 @@ class Bus:
     async def dispatch(self, command: Command[R], context: Context, *, wait: bool = True) -> R:
         """Carry out a command. A lost race is decided anew on the new state, for a bounded time."""
         handler = self._commands[type(command)]
-        result = await self._observed(command, self._decided(handler, command, context))
+        result = await self._observed(command, self._once(handler, command, context))
         if wait and isinstance(result, Receipt):
             visible = await self.ports.visibility.wait(result.position, VISIBLE_WITHIN)
             return cast(R, replace(result, visible=visible))
@@ -55,6 +55,25 @@ class Bus:
     async def ask(self, query: Query[R], context: Context) -> R:
         """Answer a question."""
         return cast(R, await self._observed(query, self._queries[type(query)](query, context, self.ports)))
+
+    async def _once(self, handler: Handler, command: Command[Any], context: Context) -> Any:
+        """Where the caller may repeat the command: what the first one came to, whichever that was."""
+        if context.repeat is None:
+            return await self._decided(handler, command, context)
+        if found := await self.ports.repeats.find(context.repeat, context.at):
+            return found
+        try:
+            result = await self._decided(handler, command, context)
+        except Unavailable:
+            raise
+        except Refusal:
+            # What forbids it may be its own first time, which was on its way when we looked.
+            if found := await self.ports.repeats.find(context.repeat, context.at):
+                return found
+            raise
+        if isinstance(result, Receipt) and not result.stored:
+            return await self.ports.repeats.find(context.repeat, context.at) or result
+        return result
 
     async def _decided(self, handler: Handler, command: Command[Any], context: Context) -> Any:
         deadline = time.monotonic() + PATIENCE

@@ -75,4 +75,4 @@ async def append(
                 first_admin=first_admin,
             )
         )
-    return Receipt(user_id=after.id, version=after.version, position=position)
+    return Receipt(user_id=after.id, version=after.version, position=position, stored=bool(events))

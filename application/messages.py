@@ -21,8 +21,22 @@ class Query(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A question, which changes nothing; `R` is its answer."""
 
 
+class Repeat(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a repeat of a command is known: keyed hashes of its caller and key, and of what is asked for.
+
+    `status` is what the interface answers when the command is carried out, and again to every repeat.
+    """
+
+    digest: bytes
+    request: bytes
+    status: int
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, when (UTC), and by which thread of cause and effect; stored with every event."""
+    """Who asks, when (UTC), and by which thread of cause and effect; stored with every event.
+
+    `repeat` is not: it marks a command that has its effect once, however often the caller sends it.
+    """
 
     actor: Actor
     at: datetime
@@ -31,18 +45,22 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     causation_id: UUID | None = None
     request_id: str = ""
     traceparent: str = ""
+    repeat: Repeat | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What a command did: the user's version and the position of the log it reached.
 
-    `visible` says whether the read model `users` has reached that position too.
+    `visible` says whether the read model `users` has reached that position too, `stored` whether there was
+    anything to store, and `replayed` which status the first answer had, where this is a repeat of it.
     """
 
     user_id: UUID
     version: int
     position: int
     visible: bool = False
+    stored: bool = True
+    replayed: int | None = None
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +71,16 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list: users as JSON, rendered already, and how many match in all."""
+    """One page of a list: users as JSON, rendered already, and how many match in all.
+
+    `next` is the cursor of the next page, empty where there is none or where pages go by offset only.
+    """
 
     users: list[bytes]
     total: int
     limit: int
     offset: int
+    next: str = ""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):

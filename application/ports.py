@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
-from application.messages import Context, Page
+from application.listing import Found, Part, Place, UserFilter
+from application.messages import Context, Page, Receipt, Repeat
 from domain.access import Actor
 from domain.events import Event
 from domain.user import User
@@ -96,19 +97,6 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     behind: bool = False
 
 
-class UserFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which users a list holds, in which order; text matches without regard to case."""
-
-    status: Status | None = Status.ENABLED
-    role: Role | None = None
-    email: str = ""
-    username: str = ""
-    first_name: str = ""
-    last_name: str = ""
-    order: Literal["created_at", "updated_at", "first_name", "last_name", "username", "email"] = "updated_at"
-    direction: Literal["asc", "desc"] = "desc"
-
-
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
     """What a valid access token says."""
 
@@ -136,8 +124,9 @@ class EventLog(Protocol):
     async def append(self, change: Change) -> int:
         """Store a change whole and return the position of its last event.
 
-        Raises VersionConflict, EmailTaken, UsernameTaken, LastAdmin, or Unavailable where the log
-        cannot be reached; a change that was stored is never refused.
+        Raises VersionConflict, EmailTaken, UsernameTaken, LastAdmin, KeyInUse where something was stored
+        for the same idempotency key, or Unavailable where the log cannot be reached; a change that was
+        stored is never refused. What makes a repeat known is stored with the change.
         """
 
     async def head(self) -> int:
@@ -161,14 +150,31 @@ class Accounts(Protocol):
         """Replace a hash of the same secret; no event, since nothing about the user has changed."""
 
 
+class Repeats(Protocol):
+    def mark(self, caller: UUID | None, key: str, request: Iterable[bytes], status: int) -> Repeat:
+        """What makes a repeat known; a caller's keys are their own, those of nobody are everybody's."""
+
+    async def find(self, repeat: Repeat, at: datetime) -> Receipt | None:
+        """What the first one came to, if it was stored within 24 hours. Raises KeyReused."""
+
+
 class UserDirectory(Protocol):
     async def find(self, user_id: UUID) -> UserRow | None: ...
 
-    async def list(self, filter: UserFilter, limit: int, offset: int) -> Page: ...
+    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
+        """A part of a list and the exact total, from one snapshot; as documents or as public cards."""
 
     async def history(self, user_id: UUID, limit: int, offset: int) -> Page: ...
 
     def render(self, user: User) -> UserRow: ...
+
+
+class Cursors(Protocol):
+    def seal(self, place: Place, bound_to: bytes) -> str:
+        """A text that leads back to a place, in the list that it is bound to and in no other."""
+
+    def open(self, cursor: str, bound_to: bytes) -> Place:
+        """Raises Invalid for a cursor of another list and for one that was never sealed here."""
 
 
 class Visibility(Protocol):
@@ -221,7 +227,9 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
     log: EventLog
     accounts: Accounts
+    repeats: Repeats
     directory: UserDirectory
+    cursors: Cursors
     visibility: Visibility
     tokens: Tokens
     sessions: Sessions

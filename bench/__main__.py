@@ -13,7 +13,7 @@ from bench.ground import ground
 from bench.measuring import Row, say
 from infrastructure.process import tune
 
-MODULES = ("append", "rebuild", "login", "profile", "relay", "visible")
+MODULES = ("append", "rebuild", "login", "profile", "relay", "visible", "lists")
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ CONNECTIONS = 32
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What a run of requests came to; `p99` in seconds."""
+    """What a run of requests came to; `p95` and `p99` in seconds."""
 
     per_second: float
+    p95: float
     p99: float
     failed: int
 
@@ -89,5 +90,8 @@ async def busy(
     elapsed = time.perf_counter() - started
     times = sorted(taken for protocol in protocols for taken in protocol.times)
     return Load(
-        len(times) / elapsed, times[int(len(times) * 0.99)], sum(protocol.failed for protocol in protocols)
+        len(times) / elapsed,
+        times[int(len(times) * 0.95)],
+        times[int(len(times) * 0.99)],
+        sum(protocol.failed for protocol in protocols),
     )

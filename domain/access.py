@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.errors import AdminOnly, EmailNotVerified, Forbidden
+from domain.errors import AdminOnly, EmailNotVerified, Forbidden, Unauthenticated
 from domain.values import Role
 
 
@@ -32,6 +32,11 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
 ANONYMOUS = Actor("anonymous")
 SYSTEM = Actor("system", role=Role.ADMIN)
 OPERATOR = Actor("operator", role=Role.ADMIN)
+
+
+def require_signed_in(actor: Actor) -> None:
+    if actor.kind == "anonymous":
+        raise Unauthenticated
 
 
 def require_admin(actor: Actor) -> None:

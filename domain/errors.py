@@ -128,6 +128,23 @@ class VersionConflict(Conflict):
     message = "The user was changed by somebody else at the same moment; try again."
 
 
+class KeyInUse(Conflict):
+    """Something was stored for the same idempotency key just now; the bus answers with what that was."""
+
+    code = "idempotency_key_in_use"
+    message = "A request with this Idempotency-Key is being carried out; ask again for its outcome."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1)
+
+
+class KeyReused(Refusal):
+    """The caller has used this idempotency key for something else."""
+
+    code = "idempotency_key_reused"
+    message = "This Idempotency-Key was used for another method, path or body; take a new one."
+
+
 class Stale(Refusal):
     """The caller's If-Match names a version that is not the present one."""
 

@@ -17,6 +17,7 @@ MAX_TAGS = 100
 MAX_TAG_CHARACTERS = 254
 MAX_PICTURE_CHARACTERS = 2048
 MAX_SECRET_BYTES = 72  # bcrypt reads no further
+MAX_SHOWN_SECRET_CHARACTERS = 16_384  # nothing that long is anybody's, and to hash more is only work
 MAX_METADATA_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
 
@@ -106,8 +107,10 @@ def check_tags(entered: list[str] | tuple[str, ...], pointer: str) -> Iterator[F
 def check_picture(entered: str, pointer: str) -> Iterator[Fault]:
     if len(entered) > MAX_PICTURE_CHARACTERS:
         yield Fault(pointer, f"A picture's URL has at most {MAX_PICTURE_CHARACTERS} characters.")
-    elif _URL_BREAKERS.search(entered) or unwritable(entered):
+    elif _URL_BREAKERS.search(entered):
         yield Fault(pointer, "This is not a URL (RFC 3986).")
+    elif problem := unwritable(entered):
+        yield Fault(pointer, f"The URL {problem}.")
 
 
 def check_metadata(value: Any, pointer: str, depth: int = 0) -> Iterator[Fault]:
@@ -141,6 +144,12 @@ def check_secret(entered: str, pointer: str, *, allowed: Callable[[str], bool]) 
         yield Fault(pointer, "A secret does not hold U+0000.")
     elif not allowed(entered):
         yield Fault(pointer, "The secret does not meet the password policy.")
+
+
+def check_shown_secret(entered: str, pointer: str) -> Iterator[Fault]:
+    """Whether a secret that is shown may be compared: it may be wrong, but not a heap of work."""
+    if len(entered) > MAX_SHOWN_SECRET_CHARACTERS:
+        yield Fault(pointer, f"No secret has more than {MAX_SHOWN_SECRET_CHARACTERS} characters.")
 
 
 def refuse(faults: Iterator[Fault] | list[Fault]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import msgspec
@@ -17,12 +17,14 @@ from application.ports import Change, Clock, PasswordHasher, Ports, Rules
 from application.queries import QUERIES
 from infrastructure.accounts import PostgresAccounts
 from infrastructure.clock import SystemClock
+from infrastructure.cursors import SealedCursors
 from infrastructure.directory import PostgresDirectory
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.nats.relay import Relay
 from infrastructure.passwords import BcryptHasher
 from infrastructure.postgres.notifications import EVENTS, PROJECTIONS, Notifications
+from infrastructure.repeats import PostgresRepeats
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from infrastructure.tokens.local import LocalTokens
@@ -30,6 +32,9 @@ from infrastructure.tokens.sessions import PostgresSessions
 from infrastructure.visibility import PostgresVisibility
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector
+
+SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
+"""Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +95,14 @@ async def open_service(
             issuer=settings.issuer,
             audience=settings.audience,
         )
+        repeats = PostgresRepeats(standing.conninfo, keys.keyring, pool)
+        stack.push_async_callback(repeats.close)
         ports = Ports(
             log=log,
             accounts=accounts,
+            repeats=repeats,
             directory=directory,
+            cursors=SealedCursors(keys.keyring.cursor_key),
             visibility=visibility,
             tokens=tokens,
             sessions=PostgresSessions(
@@ -136,9 +145,14 @@ async def _pool(stack: AsyncExitStack, settings: Settings, standing: Standing) -
         max_waiting=1000,
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
+        configure=_configure,
         open=False,
         name="usersd",
     )
     await pool.open()
     stack.push_async_callback(pool.close)
     return pool
+
+
+async def _configure(connection: psycopg.AsyncConnection) -> None:
+    await connection.execute(SETTLED)

@@ -9,8 +9,9 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.listing import Found, Part, UserFilter
 from application.messages import Page
-from application.ports import UserFilter, UserRow
+from application.ports import UserRow
 from domain.errors import Unavailable
 from domain.user import User
 from infrastructure.postgres.reads import PointReads
@@ -28,9 +29,9 @@ class PostgresDirectory:
     async def find(self, user_id: UUID) -> UserRow | None:
         return await self._rows.get(user_id)
 
-    async def list(self, filter: UserFilter, limit: int, offset: int) -> Page:
+    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
         async with self._connection() as connection:
-            return await list_users(connection, filter, limit, offset)
+            return await list_users(connection, filter, part, cards=cards)
 
     async def history(self, user_id: UUID, limit: int, offset: int) -> Page:
         async with self._connection() as connection:

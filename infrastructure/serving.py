@@ -56,23 +56,7 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
     async with open_service(settings, standing, keys) as service:
         await make_first_admin(service.bus, settings)
         app = application(service, settings, standing)
-        server = Server(
-            app,
-            address=host,
-            port=port,
-            interface="asgi",  # type: ignore[arg-type]
-            websockets=False,
-            log_enabled=False,
-            backlog=1024,
-            backpressure=MAX_CONNECTIONS,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=int(settings.http_read_header_timeout.total_seconds() * 1000)
-            ),
-            ssl_cert=settings.http_server_cert,
-            ssl_key=settings.http_server_key,
-            ssl_ca=settings.http_client_ca_certs,
-            ssl_client_verify=settings.http_client_ca_certs is not None,
-        )
+        server = _server(app, settings, host, port)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,6 +79,27 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _server(app: Outermost, settings: Settings, host: str, port: int) -> Server:
+    """Granian in this process and on this event loop."""
+    return Server(
+        app,
+        address=host,
+        port=port,
+        interface="asgi",  # type: ignore[arg-type]
+        websockets=False,
+        log_enabled=False,
+        backlog=1024,
+        backpressure=MAX_CONNECTIONS,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(settings.http_read_header_timeout.total_seconds() * 1000)
+        ),
+        ssl_cert=settings.http_server_cert,
+        ssl_key=settings.http_server_key,
+        ssl_ca=settings.http_client_ca_certs,
+        ssl_client_verify=settings.http_client_ca_certs is not None,
+    )
 
 
 def application(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from application.changing import append
 from application.messages import Command, Context, Receipt
 from application.ports import History, Ports
@@ -9,6 +11,7 @@ from domain import events
 from domain.decisions import register
 from domain.errors import EmailTaken, UsernameTaken
 from domain.user import User
+from domain.values import Status
 
 
 class RegisterUser(Command[Receipt], frozen=True, kw_only=True):
@@ -32,3 +35,14 @@ async def handle(command: RegisterUser, context: Context, ports: Ports) -> Recei
         raise UsernameTaken
     secret_hash = await ports.hasher.hash(command.secret)
     return await append(History(user=command.user), decided, context, ports, secret_hash=secret_hash)
+
+
+async def opens_still(user_id: UUID, ports: Ports) -> bool:
+    """Whether the secret of the registration opens the account still.
+
+    Who repeats a registration shows that secret, and is shown no more than by logging in with it.
+    """
+    account = await ports.accounts.of(user_id, fresh=True)
+    if account is None or account.status is not Status.ENABLED:
+        return False
+    return account.epoch == User(id=user_id).epoch

@@ -1,7 +1,8 @@
 """The keys at rest: a root key that wraps a keyring and derives nothing.
 
 The root key wraps one random look-up key (names), numbered random sealing epochs (each wraps the keys
-of users), one random refresh key, and the signing keys. A user's key is random and wrapped by an epoch.
+of users), one random refresh key, one random cursor key, and the signing keys. A user's key is random
+and wrapped by an epoch.
 AES-256-GCM throughout, with a random nonce of 96 bits (NIST SP 800-38D).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Iterable
 from typing import LiteralString
 from uuid import UUID
 
@@ -22,6 +24,8 @@ from domain.values import name_key
 _NONCE = 12
 _TAG = 16
 _LOCK = 7310580243119867
+_PURPOSES: tuple[LiteralString, ...] = ("lookup", "refresh", "seal", "cursor")
+_NOBODY = UUID(int=0)
 
 
 class WrongRootKey(Exception):
@@ -61,16 +65,31 @@ def unseal(cipher: AESGCM, sealed: bytes, bound_to: bytes) -> bytes:
 class Keyring:
     """The unwrapped keyring of one process."""
 
-    def __init__(self, root: bytes, lookup: bytes, refresh: bytes, epochs: dict[int, bytes]) -> None:
+    def __init__(
+        self, root: bytes, lookup: bytes, refresh: bytes, epochs: dict[int, bytes], cursor: bytes
+    ) -> None:
         self._root = AESGCM(root)
         self._lookup = lookup
         self.refresh_key = refresh
+        self.cursor_key = cursor
         self._epochs = {number: AESGCM(key) for number, key in epochs.items()}
         self.epoch = max(epochs)
 
     def digest(self, kind: str, entered: str) -> bytes:
         """The keyed hash under which a name is reserved: the same for every spelling of it."""
         return hmac.digest(self._lookup, f"{kind}\x00{name_key(entered)}".encode(), hashlib.sha256)
+
+    def repeat_digests(self, caller: UUID | None, key: str, request: Iterable[bytes]) -> tuple[bytes, bytes]:
+        """By what a repeat of a request is known: its caller and key, and what was asked for.
+
+        The second hash is keyed with the first one's input, which is stored nowhere: a request holds
+        secrets, and even with every key of this ring nobody can try them out against a hash that is
+        quick to make.
+        """
+        scope = b"idempotency\x00" + (caller or _NOBODY).bytes + key.encode()
+        own = hmac.digest(self._lookup, scope, hashlib.sha256)
+        parts = b"".join(len(part).to_bytes(8) + part for part in request)
+        return hmac.digest(own, b"key", hashlib.sha256), hmac.digest(own, b"request" + parts, hashlib.sha256)
 
     def new_user_key(self, user_id: UUID) -> UserKey:
         """A fresh random key for a user, wrapped by the present epoch."""
@@ -102,10 +121,13 @@ def open_keyring(connection: psycopg.Connection, root: bytes) -> Keyring:
         row = connection.execute("SELECT fingerprint FROM root_key").fetchone()
         if row is None:
             connection.execute("INSERT INTO root_key (fingerprint) VALUES (%s)", (fingerprint,))
-            for purpose in ("lookup", "refresh", "seal"):
-                _insert(connection, cipher, purpose)
         elif not hmac.compare_digest(bytes(row[0]), fingerprint):
             raise WrongRootKey
+        # A database of an older version lacks the purposes that have come since.
+        there = {purpose for (purpose,) in connection.execute("SELECT purpose FROM keyring")}
+        for purpose in _PURPOSES:
+            if purpose not in there:
+                _insert(connection, cipher, purpose)
     return _read(connection, root, cipher)
 
 
@@ -122,7 +144,7 @@ def _read(connection: psycopg.Connection, root: bytes, cipher: AESGCM) -> Keyrin
             keys.setdefault(purpose, {})[epoch] = unseal(cipher, wrapped, f"{purpose}/{epoch}".encode())
     except InvalidTag:
         raise WrongRootKey from None
-    return Keyring(root, keys["lookup"][1], keys["refresh"][1], keys["seal"])
+    return Keyring(root, keys["lookup"][1], keys["refresh"][1], keys["seal"], keys["cursor"][1])
 
 
 def _bound(user_id: UUID, epoch: int) -> bytes:

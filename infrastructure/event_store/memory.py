@@ -8,17 +8,18 @@ from uuid import UUID
 from eventsourcing.popo import POPOApplicationRecorder
 
 from infrastructure.event_store.keyring import UserKey
-from infrastructure.event_store.prepared import CredentialRow, Outcome, Prepared
+from infrastructure.event_store.prepared import CredentialRow, Outcome, Prepared, RepeatRow
 
 
 class MemoryRecorder(POPOApplicationRecorder):
-    """The library's in-memory recorder with names, credentials and keys beside the events."""
+    """The library's in-memory recorder with names, credentials, keys and repeats beside the events."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: dict[tuple[str, bytes], UUID] = {}
         self.credentials: dict[UUID, CredentialRow] = {}
         self.user_keys: dict[UUID, UserKey] = {}
+        self.repeats: dict[bytes, tuple[RepeatRow, UUID, int]] = {}
 
     def append(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Append commands in order, each whole or not at all."""
@@ -32,7 +33,10 @@ class MemoryRecorder(POPOApplicationRecorder):
         if present is not None:
             known = present.state == first.state
             position = self._position(item.stream_id, item.events[-1].originator_version) if known else None
-            return Outcome("known" if known else "conflict", None, position)
+            if known or not self._is_repeat(item):
+                return Outcome("known" if known else "conflict", None, position)
+        if self._is_repeat(item):
+            return Outcome("repeated")
         if first.originator_version > 1 and first.originator_version - 1 not in stored:
             return Outcome("conflict")
         for name in item.names:
@@ -41,9 +45,16 @@ class MemoryRecorder(POPOApplicationRecorder):
                 return Outcome("taken", name.kind)
         if self._empties_the_admins(item):
             return Outcome("last_admin")
-        positions = self.insert_events(list(item.events))
+        position = list(self.insert_events(list(item.events)) or ())[-1]
         self._write_beside(item)
-        return Outcome("stored", None, positions[-1] if positions else None)
+        if item.repeat:
+            self.repeats[item.repeat.digest] = (item.repeat, item.stream_id, position)
+        return Outcome("stored", None, position)
+
+    def _is_repeat(self, item: Prepared) -> bool:
+        if item.repeat is None or item.repeat.digest not in self.repeats:
+            return False
+        return self.repeats[item.repeat.digest][0].expires_at > item.repeat.at
 
     def _empties_the_admins(self, item: Prepared) -> bool:
         if item.credentials is None or _is_enabled_admin(item.credentials):

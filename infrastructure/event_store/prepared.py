@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
+from application.messages import Context
 from application.ports import Change, Recorded
 from domain import errors
 from domain.user import User
@@ -20,8 +22,12 @@ SELECT outcome, detail, reached FROM append_events(
     %b::uuid[], %b::int4[], %b::int8[], %b::text[], %b::bytea[],
     %b::int4[], %b::text[], %b::bytea[], %b::bool[],
     %b::int4[], %b::text[], %b::int8[], %b::text[], %b::text[], %b::bool[],
-    %b::int4[], %b::int4[], %b::bytea[])"""
+    %b::int4[], %b::int4[], %b::bytea[],
+    %b::int4[], %b::bytea[], %b::bytea[], %b::int4[], %b::timestamptz[], %b::timestamptz[])"""
 """One call appends a batch; `parameters` makes its arguments."""
+
+REMEMBERED_FOR = timedelta(hours=24)
+"""How long a repeat of a command finds what became of the first."""
 
 
 class NameChange(msgspec.Struct, frozen=True):
@@ -38,6 +44,16 @@ class CredentialRow(msgspec.Struct, frozen=True):
     verified: bool
 
 
+class RepeatRow(msgspec.Struct, frozen=True):
+    """By what a repeat is known, and from when until when."""
+
+    digest: bytes
+    request: bytes
+    status: int
+    at: datetime
+    expires_at: datetime
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """One command's rows, ready to be stored whole or not at all."""
 
@@ -46,15 +62,17 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     names: Sequence[NameChange] = ()
     credentials: CredentialRow | None = None
     new_key: UserKey | None = None
+    repeat: RepeatRow | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What the append function answered for one command.
 
-    `known`: these very bytes were stored before, which only a repeated call can bring about.
+    `known`: these very bytes were stored before, which only a repeated call can bring about; `repeated`:
+    something was stored for the same idempotency key, and nothing is stored now.
     """
 
-    outcome: Literal["stored", "known", "conflict", "taken", "last_admin"]
+    outcome: Literal["stored", "known", "conflict", "taken", "last_admin", "repeated"]
     detail: str | None = None
     position: int | None = None
 
@@ -96,7 +114,15 @@ def prepare(change: Change, mapper: EventMapper, keyring: Keyring) -> Prepared:
         names=names,
         credentials=_credentials(before, after, change.secret_hash),
         new_key=new_key,
+        repeat=_repeat(context),
     )
+
+
+def _repeat(context: Context) -> RepeatRow | None:
+    if (repeat := context.repeat) is None:
+        return None
+    expires_at = context.at + REMEMBERED_FOR
+    return RepeatRow(repeat.digest, repeat.request, repeat.status, context.at, expires_at)
 
 
 def _name_changes(before: User, after: User, keyring: Keyring) -> list[NameChange]:
@@ -132,6 +158,7 @@ def parameters(batch: Sequence[Prepared]) -> list[list[Any]]:
     names = [(number, name) for number, item in commands for name in item.names]
     secrets = [(number, item.credentials) for number, item in commands if item.credentials]
     keys = [(number, item.new_key) for number, item in commands if item.new_key]
+    repeats = [(number, item.repeat) for number, item in commands if item.repeat]
     return [
         [item.stream_id for item in batch],
         [len(item.events) for item in batch],
@@ -151,6 +178,12 @@ def parameters(batch: Sequence[Prepared]) -> list[list[Any]]:
         [number for number, _ in keys],
         [key.epoch for _, key in keys],
         [key.wrapped for _, key in keys],
+        [number for number, _ in repeats],
+        [row.digest for _, row in repeats],
+        [row.request for _, row in repeats],
+        [row.status for _, row in repeats],
+        [row.at for _, row in repeats],
+        [row.expires_at for _, row in repeats],
     ]
 
 
@@ -163,6 +196,8 @@ def position_of(outcome: Outcome) -> int:
         raise errors.VersionConflict
     if outcome.outcome == "last_admin":
         raise errors.LastAdmin
+    if outcome.outcome == "repeated":
+        raise errors.KeyInUse
     raise {
         "email": errors.EmailTaken,
         "username": errors.UsernameTaken,

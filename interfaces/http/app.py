@@ -12,6 +12,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
 
 from application.bus import Bus
 from domain.errors import Refusal
@@ -42,6 +43,17 @@ class Outermost:
     def __init__(self, app: Litestar, access_log: AccessLog | None = None) -> None:
         self.app = app
         self._access_log = access_log
+        # Litestar's own answer names only the methods that were registered first (litestar #4169).
+        self._allow = {
+            route.path_format: ", ".join(sorted(map(str, route.methods))).encode()
+            for route in app.routes
+            if isinstance(route, HTTPRoute)
+        }
+
+    def flush(self) -> None:
+        """Write what the access log still holds."""
+        if self._access_log is not None:
+            self._access_log.flush()
 
     async def __call__(
         self,
@@ -63,6 +75,10 @@ class Outermost:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *marks]
+                if scope["method"] == "OPTIONS" and status == 204:
+                    allow = self._allow[scope["path_template"]]
+                    others = [header for header in message["headers"] if header[0].lower() != b"allow"]
+                    message["headers"] = [*others, (b"allow", allow)]
             await send(message)
 
         try:

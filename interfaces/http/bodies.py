@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from application.ports import UserFilter
 from domain import events
 from domain.access import Actor
 from domain.errors import Fault
 from domain.values import (
     MAX_EMAIL_BYTES,
-    MAX_NAME_CHARACTERS,
-    MAX_PICTURE_CHARACTERS,
-    MAX_TAGS,
     Role,
     Status,
     check_email,
@@ -25,20 +21,23 @@ from domain.values import (
     check_name,
     check_picture,
     check_secret,
+    check_shown_secret,
     check_tags,
     check_username,
 )
-
-Name = Annotated[str, msgspec.Meta(description=f"At most {MAX_NAME_CHARACTERS} characters.")]
-EmailText = Annotated[str, msgspec.Meta(description=f"name@host, at most {MAX_EMAIL_BYTES} bytes.")]
-UsernameText = Annotated[
-    str, msgspec.Meta(description="1 to 32 letters, digits, '_' and '-'; no '__' and no '--'.")
-]
-SecretText = Annotated[str, msgspec.Meta(description="Meets the password policy; at most 72 bytes.")]
-Tags = Annotated[list[str], msgspec.Meta(description=f"At most {MAX_TAGS} tags.")]
-Metadata = Annotated[dict[str, Any], msgspec.Meta(description="Any JSON object.")]
-Picture = Annotated[str, msgspec.Meta(description=f"A URL of at most {MAX_PICTURE_CHARACTERS} characters.")]
-SettableStatus = Literal["enabled", "disabled"]
+from interfaces.http.fields import (
+    Description,
+    EmailText,
+    LoginText,
+    Metadata,
+    Name,
+    Picture,
+    SecretText,
+    SettableStatus,
+    ShownSecret,
+    Tags,
+    UsernameText,
+)
 
 SecretAllowed = Callable[[str], bool]
 
@@ -69,12 +68,13 @@ class RegisterBody(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.credentials.identity)
 
     def faults(self, secret_allowed: SecretAllowed) -> Iterator[Fault]:
+        needed = not self.is_mainflux
+        yield from check_name(self.first_name, "/first_name", what="first name", needed=needed)
+        yield from check_name(self.last_name, "/last_name", what="last name", needed=needed)
+        yield from check_name(self.name, "/name", what="name")
         if self.is_mainflux:
             yield from check_email(self.credentials.identity, "/credentials/identity")
-            yield from check_name(self.name, "/name", what="name")
         else:
-            yield from check_name(self.first_name, "/first_name", what="first name", needed=True)
-            yield from check_name(self.last_name, "/last_name", what="last name", needed=True)
             yield from check_username(self.credentials.username, "/credentials/username")
             yield from check_email(self.email, "/email")
         yield from check_secret(self.credentials.secret, "/credentials/secret", allowed=secret_allowed)
@@ -191,23 +191,24 @@ class RoleBody(msgspec.Struct, frozen=True, kw_only=True):
 class SecretBody(msgspec.Struct, frozen=True, kw_only=True):
     """The secret that holds, and the one that shall hold."""
 
-    old_secret: SecretText = ""
+    old_secret: ShownSecret = ""
     new_secret: SecretText = ""
 
     def faults(self, secret_allowed: SecretAllowed) -> Iterator[Fault]:
         if not self.old_secret:
             yield Fault("/old_secret", "The old secret is needed.")
+        yield from check_shown_secret(self.old_secret, "/old_secret")
         yield from check_secret(self.new_secret, "/new_secret", allowed=secret_allowed)
 
 
 class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
     """A login: `username` (or an email) and `password`, or `identity` and `secret`, as either dialect."""
 
-    username: str = ""
-    password: str = ""
-    identity: str = ""
-    secret: str = ""
-    description: Annotated[str, msgspec.Meta(max_length=254)] = ""
+    username: LoginText = ""
+    password: ShownSecret = ""
+    identity: LoginText = ""
+    secret: ShownSecret = ""
+    description: Description = ""
 
     def faults(self) -> Iterator[Fault]:
         if not (self.username or self.identity):
@@ -218,39 +219,7 @@ class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
                 yield Fault(pointer, f"A username or an email has at most {MAX_EMAIL_BYTES} bytes.")
         if not (self.password or self.secret):
             yield Fault("/password", "A secret is needed, as password or as secret.")
+        yield from check_shown_secret(self.password, "/password")
+        yield from check_shown_secret(self.secret, "/secret")
         if "\x00" in self.description:
             yield Fault("/description", "The description holds U+0000.")
-
-
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page of which users, in which order."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
-    offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
-    order: Literal["created_at", "updated_at", "first_name", "last_name", "username", "email"] = "updated_at"
-    dir: Literal["asc", "desc"] = "desc"
-    status: Literal["enabled", "disabled", "deleted", "all"] = "enabled"
-    role: Literal["user", "admin"] | None = None
-    email: str = ""
-    username: str = ""
-    first_name: str = ""
-    last_name: str = ""
-
-    def filter(self) -> UserFilter:
-        return UserFilter(
-            status=None if self.status == "all" else Status(self.status),
-            role=Role(self.role) if self.role else None,
-            email=self.email,
-            username=self.username,
-            first_name=self.first_name,
-            last_name=self.last_name,
-            order=self.order,
-            direction=self.dir,
-        )
-
-
-class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page of a timeline."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
-    offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from random import getrandbits
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
+from msgspec.structs import replace
 
 from application.authentication import authenticate
 from application.bus import Bus
@@ -22,6 +24,7 @@ from domain.access import ANONYMOUS, Actor, require_verified
 from domain.errors import Fault, Invalid, NotFound, OutcomeUnknown, Unauthenticated, Unavailable
 from domain.values import user_id as parse_user_id
 from interfaces.http.errors import UnsupportedMediaType
+from interfaces.http.preconditions import already_there, versions_allowed
 from interfaces.http.reading import read_json
 
 AnyRequest = Request[Any, Any, State]
@@ -29,7 +32,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 JSON = "application/json"
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def bus_of(request: AnyRequest) -> Bus:
@@ -49,7 +51,7 @@ async def signed_in(request: AnyRequest, *, unverified: bool = False) -> Context
     actor = await authenticate(bearer(request), context.at, bus.ports)
     if not unverified:
         require_verified(actor, unverified_allowed=bus.ports.rules.unverified_allowed)
-    return msgspec.structs.replace(context, actor=actor)
+    return replace(context, actor=actor)
 
 
 async def maybe_signed_in(request: AnyRequest) -> Context:
@@ -93,12 +95,16 @@ async def body(request: AnyRequest, shape: type[S], check: Callable[[S], Any] | 
     media_type = request.headers.get("content-type", "").lower()
     if JSON not in media_type and "+json" not in media_type:
         raise UnsupportedMediaType
+    return read_json(await raw_body(request), shape, check)
+
+
+async def raw_body(request: AnyRequest) -> bytes:
+    """The bytes of the body. Raises Invalid."""
     try:
-        raw = await request.body()
+        return await request.body()
     except InternalServerException:
         # Litestar's word for a caller who hangs up; it is no fault of ours and nobody reads the answer.
         raise Invalid(Fault("", "The connection was closed before the body was whole.")) from None
-    return read_json(raw, shape, check)
 
 
 def user_in_path(text: str) -> UUID:
@@ -109,24 +115,15 @@ def user_in_path(text: str) -> UUID:
 
 
 def if_match(request: AnyRequest) -> Versions:
-    """The versions that the If-Match header allows (RFC 9110 section 13.1.1); None where any will do.
-
-    A weak tag counts as the strong one, since proxies that compress make weak ones of ours; a tag that is
-    none of ours matches no version.
-    """
-    value = request.headers.get("if-match", "").strip()
-    if value in ("", "*"):
-        return None
-    versions = [_ETAG.fullmatch(tag.strip()) for tag in value.split(",")]
-    if not all(versions):
-        raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3", or *.'))
-    return frozenset(int(tag[1]) for tag in versions if tag and tag[1].isdecimal() and len(tag[1]) < 19)
+    """The versions that the If-Match header allows; None where any will do. Raises Invalid."""
+    return versions_allowed(request.headers.getall("if-match", []))
 
 
 async def user_answer(
     request: AnyRequest, context: Context, receipt: Receipt, *, status: int = 200
 ) -> Response[bytes]:
-    """The user after a command, read back as the caller may see them."""
+    """The user after a command, read back as the caller may see them; a repeat gets the first's status."""
+    status = receipt.replayed or status
     try:
         view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id), context)
     except Unavailable:
@@ -136,6 +133,8 @@ async def user_answer(
     if not receipt.visible:
         # Lists do not show this write yet; the user's own profile does.
         headers["Usersd-Read-Model"] = "behind"
+    if receipt.replayed:
+        headers["Idempotency-Replayed"] = "true"
     if status == 201:
         headers["Location"] = f"/users/{receipt.user_id}"
     if not waits(request):
@@ -143,7 +142,10 @@ async def user_answer(
     return _answer(view, status, headers)
 
 
-def view_answer(view: UserView) -> Response[bytes]:
+def view_answer(request: AnyRequest, view: UserView) -> Response[bytes]:
+    """A user, or only that the caller has seen this version already."""
+    if already_there(request.headers.getall("if-none-match", []), view.version):
+        return _answer(replace(view, body=b""), 304, {})
     return _answer(view, 200, {})
 
 
@@ -151,6 +153,17 @@ def page_answer(page: Page, key: str = "users") -> Response[bytes]:
     """A page; its items are JSON already."""
     head = f'{{"limit":{page.limit},"offset":{page.offset},"total":{page.total},"{key}":['
     return Response(head.encode() + b",".join(page.users) + b"]}", media_type=JSON)
+
+
+def list_answer(request: AnyRequest, page: Page) -> Response[bytes]:
+    """A page of users, with a link to the next one (RFC 8288) that keeps what else the caller asked for."""
+    answer = page_answer(page)
+    if page.next:
+        asked = parse_qsl(request.scope["query_string"].decode("ascii"), keep_blank_values=True)
+        kept = [(name, value) for name, value in asked if name not in ("cursor", "offset")]
+        query = urlencode([*kept, ("cursor", page.next)])
+        answer.headers["Link"] = f'<{request.url.path.rstrip("/")}?{query}>; rel="next"'
+    return answer
 
 
 def waits(request: AnyRequest) -> bool:

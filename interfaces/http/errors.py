@@ -22,6 +22,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Stale: 412,
+    errors.KeyReused: 422,
     errors.Unavailable: 503,
 }
 """One row per kind of refusal."""
@@ -83,7 +84,7 @@ def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[by
     headers: dict[str, str] = {}
     if status == 401:
         headers["WWW-Authenticate"] = _challenge(refusal)
-    if isinstance(refusal, Unavailable):
+    if isinstance(refusal, Unavailable) or refusal.retry_after:
         headers["Retry-After"] = str(refusal.retry_after or 1)
     faults = refusal.faults if isinstance(refusal, Invalid) else ()
     return problem(

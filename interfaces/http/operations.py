@@ -26,20 +26,33 @@ class Readiness(Protocol):
         """What the service stands on, each `ok` or what is wrong with it."""
 
 
-@get("/health", sync_to_thread=False, opt={"access": "anyone", "media_type": "application/health+json"})
+@get(
+    "/health",
+    sync_to_thread=False,
+    opt={"access": "anyone", "answer": (200, "Health"), "media_type": "application/health+json"},
+)
 def health(request: AnyRequest) -> Response[bytes]:
     """Who answers here; probes nothing, as in both originals."""
     body = msgspec.json.encode(request.app.state["health"])
     return Response(body, media_type="application/health+json")
 
 
-@get("/livez", sync_to_thread=False, opt={"access": "anyone"})
+@get("/livez", sync_to_thread=False, opt={"access": "anyone", "answer": (200, "Liveness")})
 def livez() -> Response[bytes]:
     """200 while the process serves requests at all; never looks at anything else."""
     return Response(b'{"status":"pass"}', media_type=JSON)
 
 
-@get("/readyz", opt={"access": "anyone", "refuses": (503,), "refuses_as": JSON})
+@get(
+    "/readyz",
+    opt={
+        "access": "anyone",
+        "answer": (200, "Readiness"),
+        "refuses": (503,),
+        "refuses_as": JSON,
+        "refuses_shape": "Readiness",
+    },
+)
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """200 when requests can be served, else 503; a broker that is away does not make it unready."""
     readiness: Readiness = request.app.state["readiness"]

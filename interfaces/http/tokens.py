@@ -36,14 +36,16 @@ class TokenCommands(Controller):
         )
         return _tokens(await bus_of(request).dispatch(command, anonymous(request)))
 
-    @post("/refresh", opt={"command": RefreshTokens, "answer": (201, "Tokens")})
+    @post("/refresh", opt={"command": RefreshTokens, "access": "refreshing", "answer": (201, "Tokens")})
     async def refresh(self, request: AnyRequest) -> Response[bytes]:
         command = RefreshTokens(refresh_token=bearer(request))
         return _tokens(await bus_of(request).dispatch(command, anonymous(request)))
 
 
 @get(
-    ["/.well-known/jwks.json", "/keys/.well-known/jwks.json"], sync_to_thread=False, opt={"access": "anyone"}
+    ["/.well-known/jwks.json", "/keys/.well-known/jwks.json"],
+    sync_to_thread=False,
+    opt={"access": "anyone", "answer": (200, "KeySet")},
 )
 def jwks(request: AnyRequest) -> Response[bytes]:
     """The public keys that check access tokens (RFC 7517)."""

@@ -17,7 +17,7 @@ from application.commands.change_tags import ChangeTags
 from application.commands.change_username import ChangeUsername
 from application.commands.disable_user import DisableUser
 from application.commands.enable_user import EnableUser
-from application.commands.register_user import RegisterUser
+from application.commands.register_user import RegisterUser, opens_still
 from application.commands.update_profile import UpdateProfile
 from application.messages import Command, Context, Receipt
 from domain.access import Actor
@@ -44,11 +44,16 @@ from interfaces.http.caller import (
     user_in_path,
     waits,
 )
+from interfaces.http.idempotency import once
 
 
 def _changes(shape: type, command: type) -> dict[str, Any]:
-    """What the document says of a route that changes a user who may be named in If-Match."""
-    return {"body": shape, "command": command, "conditional": True, "answer": (200, "Document")}
+    """What the document says of a route that changes a user: If-Match and Idempotency-Key are heard."""
+    return {"body": shape} | _acts(command)
+
+
+def _acts(command: type) -> dict[str, Any]:
+    return {"command": command, "conditional": True, "idempotent": True, "answer": (200, "Document")}
 
 
 class UserCommands(Controller):
@@ -64,6 +69,7 @@ class UserCommands(Controller):
             "access": "anyone or signed in",
             "answer": (201, "Document"),
             "refuses": (409,),
+            "idempotent": True,
         },
     )
     async def register(self, request: AnyRequest) -> Response[bytes]:
@@ -75,10 +81,12 @@ class UserCommands(Controller):
             user=User(id=uuid4()),
             secret=wanted.credentials.secret,
         )
-        receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
-        # Whoever registers an account is shown all of it, as its owner is from here on.
-        owner = replace(context, actor=Actor("user", receipt.user_id))
-        return await user_answer(request, owner, receipt, status=201)
+        marked = await once(request, context, status=201)
+        receipt = await bus_of(request).dispatch(command, marked, wait=waits(request))
+        if not receipt.replayed or await opens_still(receipt.user_id, bus_of(request).ports):
+            # Whoever registers an account is shown all of it, as its owner is from here on.
+            context = replace(context, actor=Actor("user", receipt.user_id))
+        return await user_answer(request, context, receipt, status=201)
 
     @patch(
         "/{user_id:str}",
@@ -140,7 +148,9 @@ class UserCommands(Controller):
         command = ChangeSecret(
             user_id=context.actor.id, old_secret=wanted.old_secret, new_secret=wanted.new_secret
         )
-        return await _dispatched(request, command, context)
+        # No key is heard here: a repeat shows a secret that holds no longer, and changes nothing.
+        receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
+        return await user_answer(request, context, receipt)
 
     @patch(
         "/{user_id:str}/role",
@@ -157,7 +167,7 @@ class UserCommands(Controller):
     @post(
         "/{user_id:str}/enable",
         status_code=200,
-        opt={"command": EnableUser, "conditional": True, "answer": (200, "Document")},
+        opt=_acts(EnableUser) | {"refuses": (413,)},
     )
     async def enable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
@@ -167,7 +177,7 @@ class UserCommands(Controller):
     @post(
         "/{user_id:str}/disable",
         status_code=200,
-        opt={"command": DisableUser, "conditional": True, "answer": (200, "Document")},
+        opt=_acts(DisableUser) | {"refuses": (413,)},
     )
     async def disable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
@@ -183,5 +193,6 @@ async def _change_email(request: AnyRequest, user_id: str) -> Response[bytes]:
 
 
 async def _dispatched(request: AnyRequest, command: Command[Receipt], context: Context) -> Response[bytes]:
-    receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
+    marked = await once(request, context)
+    receipt = await bus_of(request).dispatch(command, marked, wait=waits(request))
     return await user_answer(request, context, receipt)

@@ -6,36 +6,55 @@ from litestar import Controller, Response, get
 from litestar.params import FromPath
 
 from application.queries.list_users import ListUsers
+from application.queries.search_users import SearchUsers
 from application.queries.user_history import UserHistory
 from application.queries.view_user import ViewUser
-from interfaces.http.bodies import HistoryQuery, ListQuery
-from interfaces.http.caller import AnyRequest, bus_of, page_answer, signed_in, user_in_path, view_answer
+from interfaces.http.caller import (
+    AnyRequest,
+    bus_of,
+    list_answer,
+    page_answer,
+    signed_in,
+    user_in_path,
+    view_answer,
+)
+from interfaces.http.queries import HistoryQuery, ListQuery, SearchQuery
 from interfaces.http.reading import read_query
 
 
 class UserQueries(Controller):
-    """Profile, view, list and history."""
+    """Profile, view, list, search and history."""
 
     path = "/users"
 
     @get("/", opt={"query": ListQuery, "command": ListUsers, "answer": (200, "UserPage")})
     async def list_users(self, request: AnyRequest) -> Response[bytes]:
         context = await signed_in(request)
-        wanted = read_query(request.scope["query_string"], ListQuery)
-        question = ListUsers(filter=wanted.filter(), limit=wanted.limit, offset=wanted.offset)
-        return page_answer(await bus_of(request).ask(question, context))
+        wanted = read_query(request.scope["query_string"], ListQuery, ListQuery.faults)
+        return list_answer(request, await bus_of(request).ask(wanted.question(), context))
 
-    @get("/profile", opt={"command": ViewUser, "answer": (200, "Document")})
+    @get("/search", opt={"query": SearchQuery, "command": SearchUsers, "answer": (200, "CardPage")})
+    async def search(self, request: AnyRequest) -> Response[bytes]:
+        context = await signed_in(request)
+        wanted = read_query(request.scope["query_string"], SearchQuery, SearchQuery.faults)
+        return list_answer(request, await bus_of(request).ask(wanted.question(), context))
+
+    @get("/profile", opt={"command": ViewUser, "conditional_get": True, "answer": (200, "Document")})
     async def profile(self, request: AnyRequest) -> Response[bytes]:
         """Show the caller's own account."""
         context = await signed_in(request, unverified=True)
         assert context.actor.id is not None
-        return view_answer(await bus_of(request).ask(ViewUser(user_id=context.actor.id), context))
+        view = await bus_of(request).ask(ViewUser(user_id=context.actor.id), context)
+        return view_answer(request, view)
 
-    @get("/{user_id:str}", opt={"command": ViewUser, "answer": (200, "Document")})
+    @get(
+        "/{user_id:str}",
+        opt={"command": ViewUser, "conditional_get": True, "card": True, "answer": (200, "Document")},
+    )
     async def view(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
-        return view_answer(await bus_of(request).ask(ViewUser(user_id=user_in_path(user_id)), context))
+        view = await bus_of(request).ask(ViewUser(user_id=user_in_path(user_id)), context)
+        return view_answer(request, view)
 
     @get(
         "/{user_id:str}/history",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from importlib.resources import files
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,6 +12,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from application.ports import Recorded
+from application.timeline import By, HistoryEntry
 
 _INSERT = SQL("""
 INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
@@ -21,25 +21,6 @@ ON CONFLICT (user_id, version) DO NOTHING""")
 _COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
 
 _DELETE = SQL("DELETE FROM {} WHERE user_id = ANY(%b::uuid[])")
-
-
-class By(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who did it."""
-
-    kind: str
-    id: UUID | None = None
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of a timeline. `data` holds the new values of what the event changed."""
-
-    version: int
-    position: int
-    at: datetime
-    event: str
-    by: By
-    data: dict[str, Any] = {}
-    request_id: str = ""
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -99,7 +80,7 @@ def render(recorded: Recorded) -> bytes:
     for name in ("at", "by"):
         fields.pop(name, None)
     return msgspec.json.encode(
-        Entry(
+        HistoryEntry(
             version=recorded.version,
             position=recorded.position,
             at=recorded.event.at,

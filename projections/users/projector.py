@@ -22,10 +22,14 @@ _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 
 _UPSERT = SQL("""
 INSERT INTO {} AS present
-SELECT * FROM unnest(
+SELECT id, version, email, username, first_name, last_name, name, status, role, created_at, changed_at,
+       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, document, card
+FROM unnest(
     %b::uuid[], %b::int8[],
     %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-    %b::timestamptz[], %b::timestamptz[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::bytea[], %b::bytea[])
+    %b::timestamptz[], %b::timestamptz[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::bytea[], %b::bytea[]
+) AS changed (id, version, email, username, first_name, last_name, name, status, role, created_at, changed_at,
+              tags, metadata, document, card)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, email = excluded.email, username = excluded.username,
     first_name = excluded.first_name, last_name = excluded.last_name, name = excluded.name,
@@ -35,7 +39,10 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE present.version < excluded.version""")
 
 _COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
-_TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, *["jsonb"] * 2, *["bytea"] * 2)
+_TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, "text[]", "jsonb", *["bytea"] * 2)
+
+_TAGS = 11
+_LONGEST_KEY = 500
 
 _DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
 
@@ -86,6 +93,8 @@ class Users:
         rows = [row(change) for change in changes if isinstance(change, User)]
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
+            # An array of arrays is a rectangle; as JSON each user has as many tags as they have.
+            columns[_TAGS] = [msgspec.json.encode(tags).decode() for tags in columns[_TAGS]]
             await connection.execute(_UPSERT.format(Identifier(table)), columns, prepare=True)
         if gone:
             await connection.execute(_DELETE.format(Identifier(table)), (gone,))
@@ -98,10 +107,18 @@ class Users:
             rows.set_types(_TYPES)
             for change in changes:
                 if isinstance(change, User):
-                    *columns, tags, metadata, document, card = row(change)
-                    # They are JSON already; a plain text would be stored as a JSON string of it.
-                    json = Jsonb(tags, dumps=str), Jsonb(metadata, dumps=str)
-                    await rows.write_row((*columns, *json, document, card))
+                    *columns, metadata, document, card = row(change)
+                    # It is JSON already; a plain text would be stored as a JSON string of it.
+                    await rows.write_row((*columns, Jsonb(metadata, dumps=str), document, card))
+
+
+def search_key(text: str) -> str:
+    """The form in which texts are filtered and sorted.
+
+    It is cut where a B-tree would refuse it: few characters that Unicode unfolds into many could make a
+    name that no index takes.
+    """
+    return name_key(text)[:_LONGEST_KEY]
 
 
 def row(user: User) -> tuple[Any, ...]:
@@ -109,16 +126,16 @@ def row(user: User) -> tuple[Any, ...]:
     return (
         user.id,
         user.version,
-        name_key(user.email),
-        name_key(user.username or ""),
-        name_key(user.first_name),
-        name_key(user.last_name),
-        name_key(user.name),
+        search_key(user.email),
+        search_key(user.username or ""),
+        search_key(user.first_name),
+        search_key(user.last_name),
+        search_key(user.name),
         user.status.value,
         user.role.value,
         user.created_at,
         user.updated_at or user.created_at,
-        msgspec.json.encode(user.tags).decode(),
+        list(user.tags),
         msgspec.json.encode(user.metadata).decode(),
         render_document(user),
         render_card(user),

@@ -7,21 +7,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from application.documents import render_card, render_document
-from application.messages import Page
-from application.ports import UserFilter, UserRow
+from application.listing import Found, Part, Place, UserFilter
+from application.ports import UserRow
 from domain.user import User
-from domain.values import name_key
+from projections.users import listing
 
 POINT_READ: Final = """
 SELECT asked.id, u.document, u.card, u.version,
        (SELECT max(e.version) FROM events e WHERE e.stream_id = asked.id)
 FROM unnest(%b::uuid[]) AS asked (id) LEFT JOIN users_v1 u ON u.id = asked.id"""
 """Rows by id, with the version that the log has of each, so that a row that lags is known to."""
-
-_SORT_COLUMNS = {"created_at": "created_at", "updated_at": "changed_at"}
 
 
 def rows_by_id(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, UserRow]]:
@@ -37,38 +34,22 @@ def render(user: User) -> UserRow:
     return UserRow(document=render_document(user), card=render_card(user), version=user.version)
 
 
-async def list_users(connection: AsyncConnection, filter: UserFilter, limit: int, offset: int) -> Page:
-    """One page of documents and the exact total, from one snapshot."""
-    where, values = _conditions(filter)
-    direction = SQL(" DESC" if filter.direction == "desc" else " ASC")
-    sort = Identifier(_SORT_COLUMNS.get(filter.order, filter.order))
-    order = Composed([sort, direction, SQL(", id"), direction])
-    query = SQL("""
-        WITH matching AS (SELECT count(*) AS total FROM users_v1 WHERE {where}),
-        page AS (SELECT document, row_number() OVER (ORDER BY {order}) AS place
-                 FROM users_v1 WHERE {where} ORDER BY {order} LIMIT %s OFFSET %s)
-        SELECT total, document FROM matching LEFT JOIN page ON true ORDER BY place""").format(
-        where=where, order=order
-    )
-    cursor = await connection.execute(query, [*values, *values, limit, offset], binary=True)
+async def list_users(
+    connection: AsyncConnection, filter: UserFilter, part: Part, *, cards: bool = False
+) -> Found:
+    """A part of a list and the exact total: one statement."""
+    only_total = part.only_total or part.limit == 0
+    query, values = listing.total(filter) if only_total else listing.page(filter, part, cards=cards)
+    # A plan made once for all values would look for a rare text as for a common one.
+    cursor = await connection.execute(query, values, prepare=False, binary=True)
     rows = await cursor.fetchall()
-    users = [bytes(row[1]) for row in rows if row[1] is not None]
-    return Page(users=users, total=rows[0][0], limit=limit, offset=offset)
-
-
-def _conditions(filter: UserFilter) -> tuple[Composable, list[Any]]:
-    conditions: list[Composable] = []
-    values: list[Any] = []
-    for column in ("status", "role"):
-        if (wanted := getattr(filter, column)) is not None:
-            conditions.append(SQL("{} = %s").format(Identifier(column)))
-            values.append(wanted.value)
-    for column in ("email", "username", "first_name", "last_name"):
-        if text := getattr(filter, column):
-            conditions.append(SQL("{} LIKE %s").format(Identifier(column)))
-            values.append(f"%{_literally(name_key(text))}%")
-    return SQL(" AND ").join(conditions) if conditions else SQL("true"), values
-
-
-def _literally(text: str) -> str:
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    if only_total:
+        return Found(users=[], total=rows[0][0])
+    users = [row for row in rows if row[1] is not None]
+    shown = users[: part.limit]
+    goes_on = len(users) > part.limit
+    return Found(
+        users=[bytes(document) for *_, document in shown],
+        total=rows[0][0],
+        next=Place(shown[-1][2], shown[-1][1]) if goes_on else None,
+    )

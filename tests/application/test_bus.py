@@ -9,6 +9,7 @@ import pytest
 
 from application.commands.change_tags import ChangeTags
 from application.commands.issue_tokens import IssueTokens
+from application.paging import Paging
 from application.queries.list_users import ListUsers
 from application.queries.user_history import UserHistory
 from application.queries.view_user import ViewUser
@@ -101,7 +102,7 @@ async def test_listing_is_for_admins_and_a_history_for_its_user_and_admins(world
     assert ada.id
     with pytest.raises(AdminOnly):
         await world.ask(ListUsers(), ada)
-    assert (await world.ask(ListUsers(limit=5), admin)).limit == 5
+    assert (await world.ask(ListUsers(paging=Paging(limit=5)), admin)).limit == 5
     with pytest.raises(Forbidden):
         await world.ask(UserHistory(user_id=ada.id), bob)
     for actor in (ada, admin):

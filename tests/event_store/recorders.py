@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -30,6 +31,9 @@ class Guarded(Protocol):
 
     def keys(self) -> set[UUID]: ...
 
+    def repeats(self) -> dict[bytes, tuple[bytes, int, UUID, int, datetime]]:
+        """By the digest of a key: the request's, the status, the user, the position, and until when."""
+
 
 class InMemory:
     def __init__(self) -> None:
@@ -48,6 +52,12 @@ class InMemory:
 
     def keys(self) -> set[UUID]:
         return set(self.recorder.user_keys)
+
+    def repeats(self) -> dict[bytes, tuple[bytes, int, UUID, int, datetime]]:
+        return {
+            digest: (row.request, row.status, user_id, position, row.expires_at)
+            for digest, (row, user_id, position) in self.recorder.repeats.items()
+        }
 
 
 class OnPostgres:
@@ -71,6 +81,10 @@ class OnPostgres:
 
     def keys(self) -> set[UUID]:
         return {row[0] for row in self._rows("SELECT user_id FROM user_keys")}
+
+    def repeats(self) -> dict[bytes, tuple[bytes, int, UUID, int, datetime]]:
+        query = "SELECT digest, request, status, user_id, position, expires_at FROM idempotency_keys"
+        return {bytes(digest): (bytes(request), *rest) for digest, request, *rest in self._rows(query)}
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
         with psycopg.connect(self._conninfo) as connection:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from infrastructure.accounts import PostgresAccounts
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
+from infrastructure.event_store.prepared import RepeatRow
+from infrastructure.repeats import PostgresRepeats
 from tests.event_store.writing import Writer
+from tests.support.memory import NOON
 from tests.support.waiting import eventually
 
 FILL = """
@@ -21,11 +26,14 @@ INSERT INTO names
 SELECT 'email', uuid_send(gen_random_uuid()), gen_random_uuid() FROM generate_series(1, 50000);
 INSERT INTO credentials
 SELECT gen_random_uuid(), NULL, 1, 'enabled', 'user', false FROM generate_series(1, 50000);
-INSERT INTO user_keys SELECT gen_random_uuid(), 1, '\\x00' FROM generate_series(1, 50000)"""
+INSERT INTO user_keys SELECT gen_random_uuid(), 1, '\\x00' FROM generate_series(1, 50000);
+INSERT INTO idempotency_keys
+SELECT uuid_send(gen_random_uuid()), '\\x00', 200, n, gen_random_uuid(), now() + interval '1 day'
+FROM generate_series(1, 50000) n"""
 
 SCANS = """
 SELECT relname, seq_scan FROM pg_stat_user_tables
-WHERE relname IN ('events', 'names', 'credentials', 'user_keys') ORDER BY 1"""
+WHERE relname IN ('events', 'names', 'credentials', 'user_keys', 'idempotency_keys') ORDER BY 1"""
 
 
 async def test_nothing_is_scanned_whole_after_fifty_thousand_events(
@@ -34,30 +42,40 @@ async def test_nothing_is_scanned_whole_after_fifty_thousand_events(
     async with await psycopg.AsyncConnection.connect(any_database, autocommit=True) as watching:
         streams = stream_reads(any_database)
         accounts = PostgresAccounts(any_database, writer.keys, _no_pool())
+        repeats = PostgresRepeats(any_database, writer.keys, _no_pool())
         async with Appender(any_database) as appender:
             log = PostgresEventLog(streams, appender, writer.mapper, writer.keys, any_database)
             for number in range(10):
-                await _live(log, appender, accounts, writer, f"early{number}")
+                await _live(log, appender, accounts, repeats, writer, f"early{number}")
             # Statistics that say "a handful of rows": the worst that a plan can be made on and kept.
             await watching.execute("ANALYZE")
             for number in range(10):
-                await _live(log, appender, accounts, writer, f"planned{number}")
+                await _live(log, appender, accounts, repeats, writer, f"planned{number}")
             await watching.execute(FILL.encode())
             for number in range(30):
-                await _live(log, appender, accounts, writer, f"late{number}")
+                await _live(log, appender, accounts, repeats, writer, f"late{number}")
         await streams.close()
         await accounts.close()
+        await repeats.close()
         # A backend that ends hands in what it has counted.
         await eventually(lambda: _alone(watching))
         scans: dict[str, int] = dict(await (await watching.execute(SCANS)).fetchall())
-    assert scans == {"events": 0, "names": 0, "credentials": 0, "user_keys": 0}
+    assert scans == {"events": 0, "names": 0, "credentials": 0, "user_keys": 0, "idempotency_keys": 0}
 
 
 async def _live(
-    log: PostgresEventLog, appender: Appender, accounts: PostgresAccounts, writer: Writer, name: str
+    log: PostgresEventLog,
+    appender: Appender,
+    accounts: PostgresAccounts,
+    repeats: PostgresRepeats,
+    writer: Writer,
+    name: str,
 ) -> None:
     user = writer.register(name)
-    assert (await appender.append(user)).outcome == "stored"
+    repeat = repeats.mark(None, name, (), 201)
+    row = RepeatRow(repeat.digest, repeat.request, repeat.status, NOON, NOON + timedelta(days=1))
+    assert (await appender.append(replace(user, repeat=row))).outcome == "stored"
+    assert (await repeats.find(repeat, NOON)) is not None
     assert (await appender.append(writer.email(user.stream_id, f"{name}.new"))).outcome == "stored"
     assert (await appender.append(writer.disable(user.stream_id))).outcome == "stored"
     assert (await log.load(user.stream_id)).user.version == 3

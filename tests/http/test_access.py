@@ -48,6 +48,7 @@ def for_all(status: int, body: dict[str, Any] | None = None) -> Row:
 ROUTES: dict[tuple[str, str], Row] = {
     ("POST", "/users"): for_all(201, {"register": "somebody new"}),
     ("GET", "/users"): Row(None, 403, 403, 200),
+    ("GET", "/users/search"): Row(None, 200, 200, 200),
     ("GET", "/users/profile"): Row(None, 200, 200, 200),
     ("GET", "/users/{user_id}"): Row(None, 200, 200, 200),
     ("GET", "/users/{user_id}/history"): Row(None, 200, 403, 200),
@@ -73,6 +74,9 @@ ROUTES: dict[tuple[str, str], Row] = {
     ("GET", "/docs/{file}"): for_all(200),
 }
 
+QUERIES = {"/users/search": "?username=nobody"}
+"""What a route cannot do without."""
+
 
 async def test_the_table_names_every_route_of_the_application(cast: Cast) -> None:
     assert routes_of(cast.client) == set(ROUTES)
@@ -95,7 +99,7 @@ async def test_every_route_answers_every_caller_as_it_should(
     user = await cast.client.register()
     headers = await headers_of(cast, caller, user)
     body = cast.client.account() if row.body and "register" in row.body else _anew(row.body)
-    target = path.format(user_id=user["id"], file="docs.js")
+    target = path.format(user_id=user["id"], file="docs.js") + QUERIES.get(path, "")
     before = await cast.head()
     answer = await cast.client.http.request(method, target, json=body, headers=headers)
     assert answer.status_code == getattr(row, caller), answer.text

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from litestar import Litestar
 
@@ -68,6 +69,9 @@ def test_the_document_has_what_openapi_3_1_demands(spec: dict[str, Any]) -> None
         for status, answer in operation["responses"].items():
             assert re.fullmatch(r"[2-5]\d\d", status), where
             assert answer["description"], where
+            for header in answer.get("headers", {}).values():
+                assert header["description"], where
+                assert header["schema"], where
             for media_type, content in answer.get("content", {}).items():
                 assert re.fullmatch(r"application/[a-z+-]+", media_type), where
                 assert content["schema"], where
@@ -101,14 +105,49 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used(spec: dict[str
 
 def test_every_schema_is_one_in_the_words_of_json_schema(spec: dict[str, Any]) -> None:
     words = {
-        "$ref", "anyOf", "default", "description", "enum", "format", "items", "maximum", "maxLength",
-        "minimum", "properties", "required", "title", "type",
+        "$ref", "additionalProperties", "anyOf", "const", "contentMediaType", "contentSchema",
+        "default", "description", "enum", "examples",
+        "format", "items", "maximum", "maxItems", "maxLength", "minimum", "minLength", "pattern",
+        "properties", "required", "title", "type",
     }  # fmt: skip
-    kinds = {"string", "integer", "number", "boolean", "array", "object", "null"}
     for schema in _schemas(spec):
         assert set(schema) <= words, schema
-        assert schema.get("type", "null") in kinds
-        assert set(schema.get("required", ())) <= set(schema.get("properties", ()))
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+
+
+def test_every_text_list_and_number_of_a_request_has_its_limit(spec: dict[str, Any]) -> None:
+    bounded_elsewhere = {"enum", "const", "anyOf", "$ref", "pattern", "format"}
+    bodies = {node["schema"]["$ref"].rpartition("/")[2] for node in nodes(spec["paths"])
+              if isinstance(node, dict) and "schema" in node and "$ref" in node["schema"]}  # fmt: skip
+    names = {name for name in bodies if name.endswith("Body")} | {"RegisterCredentials"}
+    for name in names:
+        schema = spec["components"]["schemas"][name]
+        ways = schema.get("anyOf", ())
+        for field, words in schema["properties"].items():
+            told = [words, *(found for way in ways for found in _fields(way, field))]
+            kinds = {kind for word in told for kind in ([word["type"]] if isinstance(word.get("type"), str)
+                     else word.get("type", ()))}  # fmt: skip
+            if "string" in kinds and name != "RegisterCredentials":
+                assert any("maxLength" in word or "enum" in word for word in told), (name, field)
+            if "array" in kinds:
+                assert words["maxItems"], (name, field)
+                assert words["items"]["maxLength"], (name, field)
+    for _, _, operation in operations(spec):
+        for parameter in operation["parameters"]:
+            schema = parameter["schema"]
+            if parameter["in"] == "query" and schema.get("type") == "integer":
+                assert "minimum" in schema, parameter["name"]
+                # What is beyond the most that a search shows is no fault there.
+                assert "maximum" in schema or "counts as that" in schema["description"], parameter["name"]
+            elif parameter["in"] == "query" and not bounded_elsewhere & set(schema):
+                assert "maxLength" in schema or schema["type"] == "boolean", parameter["name"]
+
+
+def _fields(schema: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    for field, words in schema.get("properties", {}).items():
+        if field == name:
+            yield words
+        yield from _fields(words, name)
 
 
 def _schemas(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -146,6 +185,22 @@ def test_refusals_are_documented_with_the_body_they_have(spec: dict[str, Any]) -
             if status >= "400" and path != "/readyz":
                 schema = answer["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_every_link_leads_to_an_operation_and_names_its_parameters(spec: dict[str, Any]) -> None:
+    parameters = {
+        operation["operationId"]: {parameter["name"] for parameter in operation["parameters"]}
+        for _, _, operation in operations(spec)
+    }
+    links = [
+        link
+        for _, _, operation in operations(spec)
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(links) > 10
+    for link in links:
+        assert set(link.get("parameters", ())) <= parameters[link["operationId"]]
 
 
 def test_every_status_that_any_test_saw_is_documented(spec: dict[str, Any]) -> None:

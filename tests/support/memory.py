@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from application.bus import Bus
 from application.commands import COMMANDS
+from application.listing import Found, Part, UserFilter
 from application.messages import Context, Page
 from application.ports import (
     Change,
@@ -21,7 +22,6 @@ from application.ports import (
     Recorded,
     Rules,
     SessionGrant,
-    UserFilter,
     UserRow,
 )
 from application.queries import QUERIES
@@ -30,6 +30,7 @@ from domain.access import ANONYMOUS, Actor
 from domain.errors import InvalidToken, WrongCredentials
 from domain.user import User, fold
 from domain.values import Role, Status
+from infrastructure.cursors import SealedCursors
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.mapper import EventMapper
 from infrastructure.event_store.memory import MemoryRecorder
@@ -37,6 +38,7 @@ from infrastructure.event_store.prepared import CredentialRow, position_of, prep
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from projections.users.reader import render
+from tests.support.repeats import MemoryRepeats
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "correct horse"
@@ -44,7 +46,7 @@ SECRET = "correct horse"
 
 def keyring() -> Keyring:
     """A keyring that no database holds."""
-    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32})
+    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32}, b"c" * 32)
 
 
 def context(actor: Actor = ANONYMOUS, at: datetime = NOON) -> Context:
@@ -173,11 +175,10 @@ class MemoryDirectory:
     async def find(self, user_id: UUID) -> UserRow | None:
         return self.rows.get(user_id)
 
-    async def list(self, filter: UserFilter, limit: int, offset: int) -> Page:
-        documents = [row.document for row in self.rows.values()]
-        return Page(
-            users=documents[offset : offset + limit], total=len(documents), limit=limit, offset=offset
-        )
+    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
+        rows = list(self.rows.values())
+        shown = [row.card if cards else row.document for row in rows]
+        return Found(users=shown[part.offset : part.offset + part.limit], total=len(rows))
 
     async def history(self, user_id: UUID, limit: int, offset: int) -> Page:
         return Page(users=[], total=0, limit=limit, offset=offset)
@@ -249,7 +250,9 @@ class World:
         self.ports = Ports(
             log=self.log,
             accounts=self.accounts,
+            repeats=MemoryRepeats(self.recorder, self.keys),
             directory=self.directory,
+            cursors=SealedCursors(self.keys.cursor_key),
             visibility=self.visibility,
             tokens=self.tokens,
             sessions=self.sessions,

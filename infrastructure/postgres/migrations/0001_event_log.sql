@@ -52,6 +52,20 @@ CREATE TABLE user_keys (
     destroyed_at  timestamptz
 );
 
+-- What became of a command that came with an Idempotency-Key, until nobody may repeat it any more. Written
+-- by the append, so that whatever is stored is remembered and whatever is not is not. Both hashes are keyed:
+-- neither the key, nor who sent it, nor any part of the request can be read here.
+CREATE TABLE idempotency_keys (
+    digest      bytea       PRIMARY KEY,    -- of the caller and the key
+    request     bytea       NOT NULL,       -- of method, path and body
+    status      int         NOT NULL,       -- of the answer
+    position    bigint      NOT NULL,       -- that the command reached
+    user_id     uuid        NOT NULL,       -- whom it changed; erasing them takes these rows too
+    expires_at  timestamptz NOT NULL
+);
+CREATE INDEX idempotency_keys_by_user ON idempotency_keys (user_id);
+CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
+
 -- Appends commands in order, each whole or not at all, and says what became of each.
 -- A refused command leaves its neighbours alone: everything is checked before anything is written,
 -- and the advisory lock makes the checks exact. One call is one transaction and one flush.
@@ -61,15 +75,18 @@ CREATE TABLE user_keys (
 -- k_*  one element per name claimed (k_claims true) or released
 -- s_*  one element per credentials row to write; a NULL s_hash leaves the hash as it is
 -- u_*  one element per new user key
+-- r_*  one element per command that may be repeated: what to recognise it by, and until when
 --
 -- outcome: stored | known (these very bytes were stored before) | conflict (another version)
---          | taken (detail: the kind of name) | last_admin
+--          | taken (detail: the kind of name) | last_admin | repeated (its key was used before)
 CREATE FUNCTION append_events(
     c_stream uuid[], c_events int[],
     e_version bigint[], e_name text[], e_state bytea[],
     k_command int[], k_kind text[], k_digest bytea[], k_claims boolean[],
     s_command int[], s_hash text[], s_epoch bigint[], s_status text[], s_role text[], s_verified boolean[],
-    u_command int[], u_epoch int[], u_wrapped bytea[]
+    u_command int[], u_epoch int[], u_wrapped bytea[],
+    r_command int[], r_digest bytea[], r_request bytea[], r_status int[],
+    r_at timestamptz[], r_expires timestamptz[]
 ) RETURNS TABLE (outcome text, detail text, reached bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
@@ -81,6 +98,7 @@ DECLARE
     next_name     int := 1;
     next_secret   int := 1;
     next_key      int := 1;
+    next_repeat   int := 1;
     stream        uuid;
     found_version bigint;
     found_state   bytea;
@@ -118,6 +136,16 @@ BEGIN
             WHERE e.stream_id = stream AND e.version = e_version[last_event];
         ELSIF link IS NULL AND e_version[first_event] > 1 THEN
             outcome := 'conflict';
+        END IF;
+
+        -- Before anything else is held against a repeat: what forbids it may be its own first time.
+        IF next_repeat <= cardinality(r_command) AND r_command[next_repeat] = c THEN
+            IF outcome <> 'known'
+               AND EXISTS (SELECT 1 FROM idempotency_keys r
+                           WHERE r.digest = r_digest[next_repeat] AND r.expires_at > r_at[next_repeat]) THEN
+                outcome := 'repeated';
+            END IF;
+            next_repeat := next_repeat + 1;
         END IF;
 
         WHILE next_name <= cardinality(k_command) AND k_command[next_name] = c LOOP
@@ -188,6 +216,16 @@ BEGIN
                 END IF;
                 next_key := next_key + 1;
             END LOOP;
+
+            IF next_repeat > 1 AND r_command[next_repeat - 1] = c THEN
+                -- A row that is there has expired: it was looked for above.
+                INSERT INTO idempotency_keys AS r
+                VALUES (r_digest[next_repeat - 1], r_request[next_repeat - 1], r_status[next_repeat - 1],
+                        reached, stream, r_expires[next_repeat - 1])
+                ON CONFLICT (digest) DO UPDATE
+                SET request = excluded.request, status = excluded.status, position = excluded.position,
+                    user_id = excluded.user_id, expires_at = excluded.expires_at;
+            END IF;
         END IF;
 
         RETURN NEXT;

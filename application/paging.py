@@ -1,0 +1,33 @@
+"""Answers a page of a list, and opens and seals the cursor that leads from one page to the next."""
+
+from __future__ import annotations
+
+import msgspec
+
+from application.listing import Part, UserFilter
+from application.messages import Page
+from application.ports import Ports
+
+
+class Paging(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page a caller wants: at an offset, or where a cursor leads."""
+
+    limit: int = 10
+    offset: int = 0
+    cursor: str = ""
+    only_total: bool = False
+
+
+async def page_of(ports: Ports, filter: UserFilter, paging: Paging, *, cards: bool = False) -> Page:
+    """A page with the cursor of the next one. Raises Invalid for a cursor of another list."""
+    bound_to = msgspec.json.encode([filter, cards], order="sorted")
+    after = ports.cursors.open(paging.cursor, bound_to) if paging.cursor else None
+    part = Part(limit=paging.limit, offset=paging.offset, after=after, only_total=paging.only_total)
+    found = await ports.directory.list(filter, part, cards=cards)
+    return Page(
+        users=found.users,
+        total=found.total,
+        limit=paging.limit,
+        offset=paging.offset,
+        next=ports.cursors.seal(found.next, bound_to) if found.next else "",
+    )

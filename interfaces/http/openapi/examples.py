@@ -1,0 +1,114 @@
+"""What requests and answers look like; the tests send every request and compare every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+USER_ID = "6f1f1a2e-8a1e-4a53-9d4b-1f9f3c0a2b11"
+_ZERO = "0001-01-01T00:00:00Z"
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "register": {
+        "the Magistrala way": {
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "email": "ada@example.com",
+            "credentials": {"username": "ada", "secret": "changeMe123"},
+            "tags": ["engine"],
+            "metadata": {"team": "analysis"},
+        },
+        "the Mainflux way": {
+            "name": "Charles Babbage",
+            "credentials": {"identity": "charles@example.com", "secret": "changeMe123"},
+        },
+    },
+    "issue": {
+        "the Magistrala way": {"username": "ada", "password": "changeMe123", "description": "laptop"},
+        "the Mainflux way": {"identity": "charles@example.com", "secret": "changeMe123"},
+    },
+    "update": {
+        "names and metadata": {"first_name": "Augusta Ada", "metadata": {"team": "engine", "floor": 2}},
+        "clear the metadata": {"metadata": {}},
+    },
+    "change_username": {"a new one": {"username": "ada-lovelace"}},
+    "change_email": {"a new one": {"email": "ada.lovelace@example.com"}},
+    "change_identity": {"a new one": {"identity": "augusta.ada@example.com"}},
+    "change_tags": {"replace them": {"tags": ["engine", "notes"]}, "clear them": {"tags": []}},
+    "change_picture": {"a new one": {"profile_picture": "https://example.com/ada.png"}},
+    "change_role": {"make an admin": {"role": "admin"}, "and a user again": {"role": "user"}},
+    "change_secret": {"a new one": {"old_secret": "changeMe123", "new_secret": "changeMe1234"}},
+}
+"""By operation; in this order they are all accepted."""
+
+SCHEMAS: dict[str, Any] = {
+    "Document": {
+        "id": USER_ID,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "tags": ["engine"],
+        "metadata": {"team": "analysis"},
+        "status": "enabled",
+        "role": "user",
+        "credentials": {"username": "ada"},
+        "email": "ada@example.com",
+        "created_at": "2026-11-01T08:30:00.123456Z",
+        "updated_at": _ZERO,
+        "verified_at": _ZERO,
+    },
+    "Card": {
+        "id": USER_ID,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "metadata": {"team": "analysis"},
+        "status": "enabled",
+        "role": "user",
+        "credentials": {"username": "ada"},
+        "created_at": _ZERO,
+        "updated_at": _ZERO,
+        "verified_at": _ZERO,
+    },
+    "Tokens": {
+        "access_token": "eyJhbGciOiJFZERTQSJ9.eyJ0eXBlIjowfQ.c2lnbmF0dXJl",
+        "refresh_token": "eyJhbGciOiJFZERTQSJ9.eyJ0eXBlIjoxfQ.c2lnbmF0dXJl",
+        "access_type": "Bearer",
+    },
+    "Problem": {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "An email is needed.",
+        "instance": "urn:request:gate-7.Ab_1",
+        "code": "invalid_request",
+        "errors": [{"pointer": "/email", "message": "An email is needed."}],
+        "message": "An email is needed.",
+        "error": "Bad Request",
+    },
+    "HistoryEntry": {
+        "version": 1,
+        "position": 42,
+        "at": "2026-11-01T08:30:00.123456Z",
+        "event": "registered",
+        "by": {"kind": "anonymous"},
+        "data": {
+            "email": "ada@example.com",
+            "username": "ada",
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "tags": ["engine"],
+            "metadata": {"team": "analysis"},
+            "status": "enabled",
+            "role": "user",
+            "dialect": "magistrala",
+        },
+        "request_id": "gate-7.Ab_1",
+    },
+    "Health": {
+        "status": "pass",
+        "version": "0.1.0",
+        "commit": "ffffffff",
+        "description": "users service",
+        "build_time": "1970-01-01_00:00:00",
+        "instance_id": "2f4a8c1e-58a5-4a9f-9d5e-3f6f1f0c7b1a",
+    },
+}
+"""By schema."""

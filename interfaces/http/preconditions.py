@@ -1,0 +1,44 @@
+"""Reads the conditions that a request names in If-Match and If-None-Match (RFC 9110 section 13)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from application.changing import Versions
+from domain.errors import Fault, Invalid
+
+# A comma parts two tags only where it stands outside of both.
+_ELEMENT = re.compile(r'(?:[^",]|"[^"]*")+')
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def versions_allowed(if_match: Sequence[str]) -> Versions:
+    """The versions that the lines of an If-Match allow; None where any will do. Raises Invalid.
+
+    A weak tag counts as the strong one, since proxies that compress make weak ones of ours; a tag that is
+    none of ours matches no version.
+    """
+    value = ",".join(if_match).strip()
+    if value in ("", "*"):
+        return None
+    if (tags := _tags(value)) is None:
+        raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3", or *.'))
+    return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
+
+
+def already_there(if_none_match: Sequence[str], version: int | None) -> bool:
+    """Whether the caller has what would be shown, by the lines of an If-None-Match.
+
+    `version` is None for what has no validator; only `*` is true of that. What is not well-formed is true
+    of nothing: the whole answer is never wrong.
+    """
+    value = ",".join(if_none_match).strip()
+    return value == "*" or (version is not None and str(version) in (_tags(value) or ()))
+
+
+def _tags(value: str) -> list[str] | None:
+    elements = [element.strip() for element in _ELEMENT.findall(value)]
+    tags = [_TAG.fullmatch(element) for element in elements if element]
+    return [tag[1] for tag in tags if tag] if tags and all(tags) else None

@@ -1,0 +1,1 @@
+"""The HTTP contract from outside: the document against the service, and old clients against both."""

@@ -1,0 +1,31 @@
+"""A crowd of users put straight into the table that lists are read from: enough that plans matter."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.sql import SQL, Literal
+
+_FILL = SQL("""
+INSERT INTO users_v1
+SELECT gen_random_uuid(), 1, 'user' || i || '@site' || i % 97 || '.example.com', 'user' || i,
+       (ARRAY['ada', 'grace', 'édouard', 'jürgen', 'mária', 'olu', 'wei', 'yuki', 'zoë', 'tomás'])
+           [i % 10 + 1],
+       (ARRAY['lovelace', 'hopper', 'dvořák', 'müller', '小龙女', 'adeyemi', 'zhang', 'tanaka'])
+           [i / 10 % 8 + 1],
+       CASE WHEN i % 50 = 0 THEN 'client ' || i ELSE '' END,
+       CASE WHEN i % 20 = 0 THEN 'disabled' WHEN i % 500 = 1 THEN 'deleted' ELSE 'enabled' END,
+       CASE WHEN i % 1000 = 7 THEN 'admin' ELSE 'user' END,
+       timestamptz '2026-01-01 00:00Z' + i * interval '1 minute',
+       timestamptz '2026-01-01 00:00Z' + (i * 7919::bigint % {users}) * interval '1 minute',
+       ARRAY['sensor', 'site-' || i % 97],
+       jsonb_build_object('site', i % 97, 'plan', 'basic', 'number', i),
+       convert_to('{{"id":"' || repeat(md5(i::text), 12) || '"}}', 'utf8'),
+       convert_to('{{"id":"' || repeat(md5(i::text), 10) || '"}}', 'utf8')
+FROM generate_series(0, {users} - 1) AS i""")
+
+
+def fill(conninfo: str, users: int) -> None:
+    """Put so many users into an empty read model, as settled as a vacuum leaves it."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(_FILL.format(users=Literal(users)))
+        connection.execute("VACUUM (ANALYZE) users_v1_g1")
