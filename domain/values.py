@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.errors import Fault, Invalid
+from domain.errors import Fault
 
 MAX_EMAIL_BYTES = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 MAX_NAME_CHARACTERS = 254
@@ -150,12 +150,6 @@ def check_shown_secret(entered: str, pointer: str) -> Iterator[Fault]:
     """Whether a secret that is shown may be compared: it may be wrong, but not a heap of work."""
     if len(entered) > MAX_SHOWN_SECRET_CHARACTERS:
         yield Fault(pointer, f"No secret has more than {MAX_SHOWN_SECRET_CHARACTERS} characters.")
-
-
-def refuse(faults: Iterator[Fault] | list[Fault]) -> None:
-    """Raise Invalid with every fault, if there is one."""
-    if found := list(faults):
-        raise Invalid(*found)
 
 
 def user_id(text: str) -> UUID | None:

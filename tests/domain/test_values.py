@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from domain import values
-from domain.errors import Invalid
 from domain.values import name_key
 
 
@@ -155,13 +154,6 @@ def test_an_empty_secret_or_one_outside_the_policy_is_refused() -> None:
 
 def test_a_secret_that_bcrypt_could_take_for_a_shorter_one_is_refused() -> None:
     assert _secret("abc\x00abc")
-
-
-def test_every_fault_is_told_at_once() -> None:
-    with pytest.raises(Invalid) as refused:
-        values.refuse([*values.check_email("", "/email"), *values.check_username("", "/username")])
-    assert [fault.pointer for fault in refused.value.faults] == ["/email", "/username"]
-    values.refuse([])
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from litestar import Litestar
 
-from interfaces.http.app import routes
-from interfaces.http.openapi import document
+from tests.http import served_document
 from tests.http.answers import SEEN, accepted, routes_of
 from tests.http.conftest import Cast
+from tests.http.served_document import operations
 
 COPY = Path(__file__).parents[2] / "docs" / "openapi.json"
 UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/{file}"}
@@ -24,14 +23,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(document(Litestar(routes(), openapi_config=None))))
-    return made
-
-
-def operations(spec: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in spec["paths"].items():
-        for method, operation in item.items():
-            yield method, path, operation
+    return served_document.made()
 
 
 def nodes(value: Any) -> Iterator[Any]:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from litestar import Litestar
 
-from interfaces.http.app import routes
-from interfaces.http.openapi import document
 from interfaces.http.openapi.examples import REQUESTS, SCHEMAS, USER_ID
+from tests.http import served_document
 from tests.http.answers import accepted
+from tests.http.served_document import operations
 from tests.support.service import Client, bearer
 
 
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(document(Litestar(routes(), openapi_config=None))))
-    return made
-
-
-def operations(spec: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in spec["paths"].items():
-        for method, operation in item.items():
-            yield method, path, operation
+    return served_document.made()
 
 
 def check(spec: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
