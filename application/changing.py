@@ -23,9 +23,11 @@ async def change_user(
     *,
     if_match: Versions = None,
     secret_hash: str | None = None,
+    carries_session: bool = False,
 ) -> Receipt:
     """Decide on the present state of a user and append what follows.
 
+    Where that ends the sessions of the user, the one behind a change of one's own may be carried over.
     Raises Stale where `if_match` does not name the present version, be it before the decision or
     because another change came first; the refusals of `decide`; and those of the append.
     """
@@ -43,7 +45,8 @@ async def change_user(
     if stale:
         raise Stale
     try:
-        return await append(before, events, context, ports, secret_hash=secret_hash)
+        carried = context.session if carries_session and context.actor.id == user_id else None
+        return await append(before, events, context, ports, secret_hash=secret_hash, carried_session=carried)
     except VersionConflict:
         if if_match is not None:
             raise Stale from None
@@ -58,6 +61,7 @@ async def append(
     *,
     secret_hash: str | None = None,
     first_admin: bool = False,
+    carried_session: UUID | None = None,
 ) -> Receipt:
     """Append events to a user's stream; no events, no append."""
     after = before.user
@@ -73,6 +77,7 @@ async def append(
                 context=context,
                 secret_hash=secret_hash,
                 first_admin=first_admin,
+                carried_session=carried_session,
             )
         )
     return Receipt(user_id=after.id, version=after.version, position=position, stored=bool(events))

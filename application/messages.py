@@ -35,7 +35,9 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, when (UTC), and by which thread of cause and effect; stored with every event.
 
-    `repeat` is not: it marks a command that has its effect once, however often the caller sends it.
+    Three are not stored: `repeat` marks a command that has its effect once, however often the caller sends
+    it; `session` is the one whose access token was shown; `network` is the prefix of the caller's address,
+    empty where it is not known.
     """
 
     actor: Actor
@@ -46,6 +48,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     traceparent: str = ""
     repeat: Repeat | None = None
+    session: UUID | None = None
+    network: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,8 +66,21 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     key: Any = None
 
 
+class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a valid access token says."""
+
+    user_id: UUID
+    session_id: UUID
+    epoch: int
+    expires_at: float
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login and a check of a token must know at once; as true as the log, never behind it."""
+    """What a login and a check of a token must know at once; as true as the log, never behind it.
+
+    The session that made the last change which ended all the others is `carried_session`; its tokens hold
+    from the epoch `carried_from` on.
+    """
 
     user_id: UUID
     secret_hash: str | None
@@ -75,10 +88,23 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     role: Role
     verified: bool
+    carried_session: UUID | None = None
+    carried_from: int | None = None
+
+    def honours(self, claims: AccessClaims) -> bool:
+        """Whether the epoch of a token still holds."""
+        if claims.epoch == self.epoch:
+            return True
+        if self.carried_from is None or claims.session_id != self.carried_session:
+            return False
+        return self.carried_from <= claims.epoch < self.epoch
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One command's events, and what must become true in the same transaction."""
+    """One command's events, and what must become true in the same transaction.
+
+    Where the events raise the credential epoch, every session of the user ends but `carried_session`.
+    """
 
     before: History
     after: User
@@ -86,6 +112,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     context: Context
     secret_hash: str | None = None
     first_admin: bool = False
+    carried_session: UUID | None = None
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,15 +122,6 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     card: bytes
     version: int
     behind: bool = False
-
-
-class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a valid access token says."""
-
-    user_id: UUID
-    session_id: UUID
-    epoch: int
-    expires_at: float
 
 
 class SessionGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,11 +22,11 @@ FRESH_FOR = 1.0
 MAX_REMEMBERED = 50_000
 
 _BY_ID = """
-SELECT user_id, secret_hash, epoch, status, role, verified
+SELECT user_id, secret_hash, epoch, status, role, verified, carried, carried_from
 FROM credentials WHERE user_id = ANY(%b::uuid[])"""
 
 _BY_NAME = """
-SELECT n.digest, s.user_id, s.secret_hash, s.epoch, s.status, s.role, s.verified
+SELECT n.digest, s.user_id, s.secret_hash, s.epoch, s.status, s.role, s.verified, s.carried, s.carried_from
 FROM names n JOIN credentials s USING (user_id)
 WHERE n.kind IN ('email', 'username') AND n.digest = ANY(%b::bytea[])"""
 
@@ -83,7 +83,7 @@ class PostgresAccounts:
 
 
 def _credential(row: Sequence[Any]) -> Credential:
-    user_id, secret_hash, epoch, status, role, verified = row
+    user_id, secret_hash, epoch, status, role, verified, carried_session, carried_from = row
     return Credential(
         user_id=user_id,
         secret_hash=secret_hash,
@@ -91,6 +91,8 @@ def _credential(row: Sequence[Any]) -> Credential:
         status=Status(status),
         role=Role(role),
         verified=verified,
+        carried_session=carried_session,
+        carried_from=carried_from,
     )
 
 

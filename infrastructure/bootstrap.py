@@ -23,6 +23,7 @@ from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.nats.relay import Relay
 from infrastructure.passwords import BcryptHasher
+from infrastructure.postgres.claims import PostgresClaims
 from infrastructure.postgres.notifications import EVENTS, PROJECTIONS, Notifications
 from infrastructure.repeats import PostgresRepeats
 from infrastructure.settings import Settings
@@ -30,6 +31,7 @@ from infrastructure.standing import Keys, Standing
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.sessions import PostgresSessions
 from infrastructure.visibility import PostgresVisibility
+from interfaces.scheduler import Job, Scheduler
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector
 
@@ -44,6 +46,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     tokens: LocalTokens
     projectors: list[Projector]
     relay: Relay
+    scheduler: Scheduler
     instance_id: str
     pool: Any
     nats_url: str
@@ -117,6 +120,7 @@ async def open_service(
             ),
         )
         wake_up = notifications.signals[EVENTS]
+        jobs: list[Job] = []
         yield Service(
             bus=Bus(ports, COMMANDS, QUERIES),
             tokens=tokens,
@@ -130,6 +134,7 @@ async def open_service(
                 replicas=settings.stream_replicas,
                 max_age=settings.stream_max_age.total_seconds() if settings.stream_max_age else None,
             ),
+            scheduler=Scheduler(jobs, PostgresClaims(pool)),
             instance_id=settings.instance_id or str(uuid4()),
             pool=pool,
             nats_url=standing.nats_url,

@@ -165,7 +165,7 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
 
 def _background(service: Service) -> list[asyncio.Task[None]]:
     work: list[Coroutine[Any, Any, Any]] = [projector.run() for projector in service.projectors]
-    work.append(service.relay.run())
+    work += [service.relay.run(), service.scheduler.run()]
     return [asyncio.create_task(_watched(coroutine)) for coroutine in work]
 
 

@@ -11,7 +11,7 @@ from domain.decisions import change_email
 
 
 class ChangeEmail(Command[Receipt], frozen=True, kw_only=True):
-    """Change the email, which is unverified afterwards; every session ends."""
+    """Change the email, which is unverified afterwards; every session ends but the one that asks."""
 
     user_id: UUID
     email: str
@@ -25,4 +25,5 @@ async def handle(command: ChangeEmail, context: Context, ports: Ports) -> Receip
         context,
         ports,
         if_match=command.if_match,
+        carries_session=True,
     )

@@ -26,4 +26,5 @@ async def handle(command: ChangeRole, context: Context, ports: Ports) -> Receipt
         context,
         ports,
         if_match=command.if_match,
+        carries_session=True,
     )

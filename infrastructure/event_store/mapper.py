@@ -13,7 +13,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from application.ports import Recorded
 from domain.access import Actor
-from domain.errors import UnknownEvent
+from domain.errors import NotFound, UnknownEvent
 from domain.events import EVENTS, Event, personal_fields
 from infrastructure.event_store.keyring import UserKey, seal, unseal
 
@@ -76,8 +76,11 @@ class EventMapper(Mapper[UUID]):
         """Read `old_name` as `event` after `change` has brought its fields, unsealed, to the new shape."""
         self._kinds[old_name] = _Kind(event, personal_fields(event), change)
 
-    def seal(self, recorded: Recorded, key: UserKey) -> StoredEvent:
-        """A recorded event as a row; its position is not part of it."""
+    def seal(self, recorded: Recorded, key: UserKey | None) -> StoredEvent:
+        """A recorded event as a row; its position is not part of it.
+
+        Raises NotFound where something personal is to be sealed and the user's key is gone.
+        """
         event = recorded.event
         personal_names = self._kinds[event.stored_name].personal
         fields = msgspec.structs.asdict(event)
@@ -90,6 +93,8 @@ class EventMapper(Mapper[UUID]):
             (personal if name in personal_names else data)[name] = value
         sealed = b""
         if personal:
+            if key is None:
+                raise NotFound
             place = _place(recorded.user_id, recorded.version, event.stored_name)
             sealed = seal(key.cipher, self._encode_data(personal), place)
         envelope = Envelope(

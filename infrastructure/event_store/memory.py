@@ -18,6 +18,7 @@ class MemoryRecorder(POPOApplicationRecorder):
         super().__init__()
         self.names: dict[tuple[str, bytes], UUID] = {}
         self.credentials: dict[UUID, CredentialRow] = {}
+        self.carried: dict[UUID, tuple[UUID, int]] = {}
         self.user_keys: dict[UUID, UserKey] = {}
         self.repeats: dict[bytes, tuple[RepeatRow, UUID, int]] = {}
 
@@ -71,6 +72,10 @@ class MemoryRecorder(POPOApplicationRecorder):
         if row := item.credentials:
             before = self.credentials.get(item.stream_id)
             kept = row.secret_hash or (before.secret_hash if before else None)
+            if item.forgets:
+                kept = None
+            if before and row.epoch > before.epoch:
+                self._carry(item.stream_id, row.session, before.epoch)
             self.credentials[item.stream_id] = CredentialRow(
                 kept, row.epoch, row.status, row.role, row.verified
             )
@@ -78,6 +83,15 @@ class MemoryRecorder(POPOApplicationRecorder):
                 self.names.setdefault(("first_admin", b""), item.stream_id)
         if item.new_key:
             self.user_keys[item.stream_id] = item.new_key
+        if item.forgets:
+            self.user_keys.pop(item.stream_id, None)
+            self.repeats = {key: known for key, known in self.repeats.items() if known[1] != item.stream_id}
+
+    def _carry(self, user_id: UUID, session: UUID | None, epoch: int) -> None:
+        """Of the sessions that an epoch ends one may live on, with the tokens it has been issued."""
+        carried, since = self.carried.pop(user_id, (None, epoch))
+        if session is not None:
+            self.carried[user_id] = (session, since if session == carried else epoch)
 
     def _position(self, stream_id: UUID, version: int) -> int | None:
         for notification in self.select_notifications(1, 1_000_000):

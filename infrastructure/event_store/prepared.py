@@ -13,6 +13,7 @@ from eventsourcing.persistence import StoredEvent
 from application.messages import Context
 from application.ports import Change, Recorded
 from domain import errors
+from domain.events import ErasureRequested
 from domain.user import User
 from infrastructure.event_store.keyring import Keyring, UserKey
 from infrastructure.event_store.mapper import EventMapper
@@ -21,8 +22,9 @@ APPEND = """
 SELECT outcome, detail, reached FROM append_events(
     %b::uuid[], %b::int4[], %b::int8[], %b::text[], %b::bytea[],
     %b::int4[], %b::text[], %b::bytea[], %b::bool[],
-    %b::int4[], %b::text[], %b::int8[], %b::text[], %b::text[], %b::bool[],
+    %b::int4[], %b::text[], %b::int8[], %b::text[], %b::text[], %b::bool[], %b::uuid[],
     %b::int4[], %b::int4[], %b::bytea[],
+    %b::int4[],
     %b::int4[], %b::bytea[], %b::bytea[], %b::int4[], %b::timestamptz[], %b::timestamptz[])"""
 """One call appends a batch; `parameters` makes its arguments."""
 
@@ -37,11 +39,14 @@ class NameChange(msgspec.Struct, frozen=True):
 
 
 class CredentialRow(msgspec.Struct, frozen=True):
+    """What a login checks; of the sessions that a higher epoch ends, only `session` lives on."""
+
     secret_hash: str | None
     epoch: int
     status: str
     role: str
     verified: bool
+    session: UUID | None = None
 
 
 class RepeatRow(msgspec.Struct, frozen=True):
@@ -62,6 +67,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     names: Sequence[NameChange] = ()
     credentials: CredentialRow | None = None
     new_key: UserKey | None = None
+    forgets: bool = False
     repeat: RepeatRow | None = None
 
 
@@ -82,8 +88,6 @@ def prepare(change: Change, mapper: EventMapper, keyring: Keyring) -> Prepared:
     before, after = change.before.user, change.after
     new_key = None if before.version else keyring.new_user_key(after.id)
     key = new_key or change.before.key
-    if not isinstance(key, UserKey):
-        raise errors.NotFound
     context = change.context
     stored = [
         mapper.seal(
@@ -112,8 +116,9 @@ def prepare(change: Change, mapper: EventMapper, keyring: Keyring) -> Prepared:
         stream_id=after.id,
         events=stored,
         names=names,
-        credentials=_credentials(before, after, change.secret_hash),
+        credentials=_credentials(before, after, change),
         new_key=new_key,
+        forgets=any(isinstance(event, ErasureRequested) for event in change.events),
         repeat=_repeat(context),
     )
 
@@ -142,13 +147,20 @@ def _name_changes(before: User, after: User, keyring: Keyring) -> list[NameChang
     return changes
 
 
-def _credentials(before: User, after: User, secret_hash: str | None) -> CredentialRow | None:
+def _credentials(before: User, after: User, change: Change) -> CredentialRow | None:
     def of(user: User) -> tuple[Any, ...]:
         return user.epoch, user.status, user.role, user.is_verified
 
-    if before.version and of(before) == of(after) and secret_hash is None:
+    if before.version and of(before) == of(after) and change.secret_hash is None:
         return None
-    return CredentialRow(secret_hash, after.epoch, after.status.value, after.role.value, after.is_verified)
+    return CredentialRow(
+        change.secret_hash,
+        after.epoch,
+        after.status.value,
+        after.role.value,
+        after.is_verified,
+        change.carried_session,
+    )
 
 
 def parameters(batch: Sequence[Prepared]) -> list[list[Any]]:
@@ -175,9 +187,11 @@ def parameters(batch: Sequence[Prepared]) -> list[list[Any]]:
         [row.status for _, row in secrets],
         [row.role for _, row in secrets],
         [row.verified for _, row in secrets],
+        [row.session for _, row in secrets],
         [number for number, _ in keys],
         [key.epoch for _, key in keys],
         [key.wrapped for _, key in keys],
+        [number for number, item in commands if item.forgets],
         [number for number, _ in repeats],
         [row.digest for _, row in repeats],
         [row.request for _, row in repeats],

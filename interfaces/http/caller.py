@@ -46,12 +46,11 @@ def anonymous(request: AnyRequest) -> Context:
 
 async def signed_in(request: AnyRequest, *, unverified: bool = False) -> Context:
     """The context of a request by a user. Raises Unauthenticated, or EmailNotVerified at the gate."""
-    bus = bus_of(request)
-    context = _context(request, ANONYMOUS)
-    actor = await authenticate(bearer(request), context.at, bus.ports)
+    ports = bus_of(request).ports
+    context = await authenticate(bearer(request), _context(request, ANONYMOUS), ports)
     if not unverified:
-        require_verified(actor, unverified_allowed=bus.ports.rules.unverified_allowed)
-    return replace(context, actor=actor)
+        require_verified(context.actor, unverified_allowed=ports.rules.unverified_allowed)
+    return context
 
 
 async def maybe_signed_in(request: AnyRequest) -> Context:

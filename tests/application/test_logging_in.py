@@ -14,16 +14,21 @@ from application.commands.disable_user import DisableUser
 from application.commands.issue_tokens import IssueTokens
 from application.commands.refresh_tokens import RefreshTokens
 from application.messages import Command, Receipt
+from domain.access import Actor
 from domain.errors import InvalidToken, WrongCredentials
 from domain.values import Role
-from tests.support.memory import SECRET, World
+from tests.support.memory import SECRET, World, context
+
+
+async def _actor(world: World, token: str) -> Actor:
+    return (await authenticate(token, context(at=world.clock.now()), world.ports)).actor
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@Example.COM"])
 async def test_a_user_logs_in_with_a_name_in_any_spelling(world: World, login: str) -> None:
     ada = await world.user("ada")
     tokens = await world.do(IssueTokens(login=login, secret=SECRET))
-    actor = await authenticate(tokens.access_token, world.clock.now(), world.ports)
+    actor = await _actor(world, tokens.access_token)
     assert (actor.id, actor.role, actor.token) == (ada.id, Role.USER, "access")
 
 
@@ -60,18 +65,18 @@ async def test_refreshing_goes_on_with_the_session_and_uses_the_token_up(world: 
     first = await world.do(IssueTokens(login="ada", secret=SECRET))
     second = await world.do(RefreshTokens(refresh_token=first.refresh_token))
     assert second.refresh_token != first.refresh_token
-    assert (await authenticate(second.access_token, world.clock.now(), world.ports)).id == ada.id
+    assert (await _actor(world, second.access_token)).id == ada.id
     with pytest.raises(InvalidToken):
         await world.do(RefreshTokens(refresh_token=first.refresh_token))
 
 
 async def _ended_by(world: World, command: Command[Receipt], by: str) -> None:
     tokens = await world.do(IssueTokens(login="ada", secret=SECRET))
-    actor = await authenticate(tokens.access_token, world.clock.now(), world.ports)
+    actor = await _actor(world, tokens.access_token)
     admin = await world.admin("another")
     await world.do(command, actor if by == "self" else admin)
     with pytest.raises(InvalidToken):
-        await authenticate(tokens.access_token, world.clock.now(), world.ports)
+        await _actor(world, tokens.access_token)
     with pytest.raises(InvalidToken):
         await world.do(RefreshTokens(refresh_token=tokens.refresh_token))
 
@@ -106,7 +111,7 @@ async def test_an_actor_has_the_role_that_the_account_has_now(world: World) -> N
     assert ada.id
     tokens = await world.do(IssueTokens(login="ada", secret=SECRET))
     await world.do(ChangeRole(user_id=ada.id, role=Role.ADMIN), admin)
-    assert (await authenticate(tokens.access_token, world.clock.now(), world.ports)).is_admin
+    assert (await _actor(world, tokens.access_token)).is_admin
 
 
 async def test_an_access_token_ends_with_its_life(world: World) -> None:
@@ -114,13 +119,13 @@ async def test_an_access_token_ends_with_its_life(world: World) -> None:
     tokens = await world.do(IssueTokens(login="ada", secret=SECRET))
     world.clock.advance(timedelta(minutes=15))
     with pytest.raises(InvalidToken):
-        await authenticate(tokens.access_token, world.clock.now(), world.ports)
+        await _actor(world, tokens.access_token)
 
 
 async def test_a_refresh_token_is_no_access_token_and_the_reverse(world: World) -> None:
     await world.user("ada")
     tokens = await world.do(IssueTokens(login="ada", secret=SECRET))
     with pytest.raises(InvalidToken):
-        await authenticate(tokens.refresh_token, world.clock.now(), world.ports)
+        await _actor(world, tokens.refresh_token)
     with pytest.raises(InvalidToken):
         await world.do(RefreshTokens(refresh_token=tokens.access_token))

@@ -32,7 +32,7 @@ from domain.user import User, fold
 from domain.values import Role, Status
 from infrastructure.cursors import SealedCursors
 from infrastructure.event_store.keyring import Keyring
-from infrastructure.event_store.mapper import EventMapper
+from infrastructure.event_store.mapper import FORGOTTEN, EventMapper
 from infrastructure.event_store.memory import MemoryRecorder
 from infrastructure.event_store.prepared import CredentialRow, position_of, prepare
 from infrastructure.tokens.local import LocalTokens
@@ -99,7 +99,7 @@ class MemoryLog:
         if not timeline:
             return History(user=User(id=user_id))
         user = fold(user_id, (recorded.event for recorded in timeline))
-        return History(user=user, position=timeline[-1].position, key=self.recorder.user_keys[user_id])
+        return History(user=user, position=timeline[-1].position, key=self.recorder.user_keys.get(user_id))
 
     async def timeline(self, user_id: UUID) -> Sequence[Recorded]:
         return [
@@ -108,7 +108,7 @@ class MemoryLog:
                 row.originator_version,
                 row.topic,
                 row.state,
-                self.recorder.user_keys[user_id],
+                self.recorder.user_keys.get(user_id, FORGOTTEN),
                 row.id,
             )
             for row in self.recorder.select_notifications(None, 100_000)
@@ -143,6 +143,7 @@ class MemoryAccounts:
         row = self._recorder.credentials.get(user_id)
         if row is None:
             return None
+        carried_session, carried_from = self._recorder.carried.get(user_id, (None, None))
         return Credential(
             user_id=user_id,
             secret_hash=row.secret_hash,
@@ -150,6 +151,8 @@ class MemoryAccounts:
             status=Status(row.status),
             role=Role(row.role),
             verified=row.verified,
+            carried_session=carried_session,
+            carried_from=carried_from,
         )
 
     async def holder(self, kind: NameKind, entered: str) -> UUID | None:

@@ -39,9 +39,17 @@ CREATE TABLE credentials (
     epoch        bigint  NOT NULL,          -- raised by whatever ends every session of the user
     status       text    NOT NULL,
     role         text    NOT NULL,
-    verified     boolean NOT NULL
+    verified     boolean NOT NULL,
+    -- The session that raised the epoch and lives on, and the first epoch whose tokens of it still hold.
+    carried      uuid,
+    carried_from bigint,
+    -- Position and time of the last change to what a token says; NULL while nothing has changed. Every
+    -- process follows it, to know which tokens have lost their worth.
+    changed      bigint,
+    changed_at   timestamptz
 ) WITH (fillfactor = 80);
 CREATE INDEX credentials_enabled_admins ON credentials (user_id) WHERE role = 'admin' AND status = 'enabled';
+CREATE INDEX credentials_changed ON credentials (changed) WHERE changed IS NOT NULL;
 
 -- The random key that seals what is personal of one user, wrapped by a key-encryption epoch.
 -- A row whose key is NULL says that the key was destroyed on purpose.
@@ -73,8 +81,10 @@ CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
 -- c_*  one element per command: its stream and how many events it brings
 -- e_*  one element per event, in the order of the commands
 -- k_*  one element per name claimed (k_claims true) or released
--- s_*  one element per credentials row to write; a NULL s_hash leaves the hash as it is
+-- s_*  one element per credentials row to write; a NULL s_hash leaves the hash as it is, and of the
+--      sessions that a higher epoch ends only s_session lives on
 -- u_*  one element per new user key
+-- x_*  one element per command that forgets its user: key, secret, sessions and repeats go with it
 -- r_*  one element per command that may be repeated: what to recognise it by, and until when
 --
 -- outcome: stored | known (these very bytes were stored before) | conflict (another version)
@@ -84,7 +94,9 @@ CREATE FUNCTION append_events(
     e_version bigint[], e_name text[], e_state bytea[],
     k_command int[], k_kind text[], k_digest bytea[], k_claims boolean[],
     s_command int[], s_hash text[], s_epoch bigint[], s_status text[], s_role text[], s_verified boolean[],
+    s_session uuid[],
     u_command int[], u_epoch int[], u_wrapped bytea[],
+    x_command int[],
     r_command int[], r_digest bytea[], r_request bytea[], r_status int[],
     r_at timestamptz[], r_expires timestamptz[]
 ) RETURNS TABLE (outcome text, detail text, reached bigint)
@@ -106,6 +118,7 @@ DECLARE
     link          bytea;
     link_before   bytea;
     holder        uuid;
+    old_epoch     bigint;
     wrote         boolean := false;
 BEGIN
     PERFORM pg_advisory_xact_lock(7310580243119865);
@@ -199,12 +212,29 @@ BEGIN
             END LOOP;
 
             IF next_secret > 1 AND s_command[next_secret - 1] = c THEN
+                old_epoch := NULL;
+                IF e_version[first_event] > 1 THEN
+                    SELECT s.epoch INTO old_epoch FROM credentials s WHERE s.user_id = stream;
+                END IF;
                 INSERT INTO credentials AS s
                 VALUES (stream, s_hash[next_secret - 1], s_epoch[next_secret - 1], s_status[next_secret - 1],
                         s_role[next_secret - 1], s_verified[next_secret - 1])
                 ON CONFLICT (user_id) DO UPDATE
                 SET secret_hash = coalesce(excluded.secret_hash, s.secret_hash), epoch = excluded.epoch,
-                    status = excluded.status, role = excluded.role, verified = excluded.verified;
+                    status = excluded.status, role = excluded.role, verified = excluded.verified,
+                    changed = reached, changed_at = clock_timestamp(),
+                    carried = CASE WHEN excluded.epoch = s.epoch THEN s.carried
+                                   ELSE s_session[next_secret - 1] END,
+                    carried_from = CASE WHEN excluded.epoch = s.epoch THEN s.carried_from
+                                        WHEN s_session[next_secret - 1] IS NULL THEN NULL
+                                        WHEN s_session[next_secret - 1] = s.carried THEN s.carried_from
+                                        ELSE s.epoch END;
+                IF old_epoch < s_epoch[next_secret - 1] THEN
+                    UPDATE sessions v SET epoch = s_epoch[next_secret - 1]
+                    WHERE v.id = s_session[next_secret - 1] AND v.user_id = stream AND v.epoch = old_epoch;
+                    DELETE FROM sessions v
+                    WHERE v.user_id = stream AND v.epoch < s_epoch[next_secret - 1];
+                END IF;
                 IF s_role[next_secret - 1] = 'admin' THEN
                     INSERT INTO names VALUES ('first_admin', ''::bytea, stream) ON CONFLICT DO NOTHING;
                 END IF;
@@ -216,6 +246,13 @@ BEGIN
                 END IF;
                 next_key := next_key + 1;
             END LOOP;
+
+            IF c = ANY (x_command) THEN
+                UPDATE user_keys k SET wrapped = NULL, destroyed_at = clock_timestamp() WHERE k.user_id = stream;
+                UPDATE credentials s SET secret_hash = NULL WHERE s.user_id = stream;
+                DELETE FROM sessions v WHERE v.user_id = stream;
+                DELETE FROM idempotency_keys r WHERE r.user_id = stream;
+            END IF;
 
             IF next_repeat > 1 AND r_command[next_repeat - 1] = c THEN
                 -- A row that is there has expired: it was looked for above.

@@ -1,0 +1,41 @@
+"""Decides which replica does a piece of regular work: whoever writes its row first, once per interval."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+_CLAIM = """
+INSERT INTO schedule AS s (name, begun_at) VALUES (%(name)s, now())
+ON CONFLICT (name) DO UPDATE SET begun_at = excluded.begun_at
+WHERE s.begun_at <= excluded.begun_at - %(every)s"""
+
+_GIVE_BACK = "UPDATE schedule SET begun_at = '-infinity' WHERE name = %s"
+
+EARLY = 0.9
+"""Share of the interval after which the next turn may be claimed: ticks of several replicas drift."""
+
+
+class PostgresClaims:
+    """Implements the scheduler's claims."""
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def claim(self, name: str, every: timedelta) -> bool:
+        """Whether this process may begin the work now. False where the database cannot say."""
+        try:
+            async with self._pool.connection() as connection:
+                claimed = await connection.execute(_CLAIM, {"name": name, "every": every * EARLY})
+                return claimed.rowcount == 1
+        except (psycopg.OperationalError, PoolTimeout):
+            return False
+
+    async def give_back(self, name: str) -> None:
+        """Let the next tick of any replica try again, because the work was not done."""
+        with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+            async with self._pool.connection() as connection:
+                await connection.execute(_GIVE_BACK, (name,))
