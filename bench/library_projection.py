@@ -24,7 +24,7 @@ from projections.users.projector import Users, row
 TABLE = "library_users"
 
 _UPSERT = SQL("""
-INSERT INTO {} AS present VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)
+INSERT INTO {} AS present VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, document = excluded.document, card = excluded.card
 WHERE present.version < excluded.version""").format(Identifier(TABLE))
 

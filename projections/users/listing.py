@@ -9,40 +9,61 @@ the whole order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-import msgspec
-from psycopg.sql import SQL, Composed, Identifier, Literal, Placeholder
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from application.listing import Part, UserFilter
 from domain.values import Status
-from projections.users.projector import search_key
+from projections.users.conditions import Conditions, all_of
 
 AHEAD: Final = 500
-"""How many users the walk looks at before it leaves the search to the indexes of the conditions."""
+"""How many users the walk looks at, at least, before it leaves the search to the conditions' indexes."""
 
-MANY: Final = 2000
+AHEAD_PER_USER: Final = 20
+"""How many it looks at for each user it is to find: a deep page by offset is walked to."""
+
+AHEAD_AT_MOST: Final = 10_000
+"""As many users as can be fetched from the table in the time that counting takes."""
+
+MANY: Final = 5000
 """From how many hits on they are counted apart; fewer are held, counted and sorted in one go."""
 
-ANYWHERE: Final = 3
-"""From how many characters on a text matches anywhere: shorter ones have no trigram."""
+DENSE: Final = 10
+"""Where more than one in so many nearby meets the conditions, an index is read from end to end to count."""
 
 _LISTED: Final = (Status.ENABLED, Status.DISABLED, Status.DELETED)
 _SORT_COLUMNS: Final = {"created_at": "created_at", "updated_at": "changed_at"}
-_TEXTS: Final = ("email", "username", "first_name", "last_name")
-_FULL_ID: Final = 36
-_HEX: Final = frozenset("0123456789abcdef")
+
+_BRIEF: Final = frozenset({"tags", "metadata"})
+"""The columns of the index that holds what is said of a user, of all of whom that is brief."""
 
 _TOTAL = SQL("SELECT count(*) FROM users_v1 WHERE {listed}")
 
-_WALK = SQL("""(
-    SELECT id, value FROM (
-        SELECT *, {sort} AS value FROM users_v1 WHERE status = {status} AND {along}
-        ORDER BY {sort} {direction}, id {direction} LIMIT {ahead}) AS ahead
-    WHERE {conditions} ORDER BY value {direction}, id {direction} LIMIT {wanted})""")
+# A condition of FILTER is none that an index is chosen for: the planner reads the smallest index that holds
+# the column, from end to end. That takes as long for a text that all have as for one that few have, and a
+# fraction of what it takes to fetch from the table what nearly all meet.
+_TOTAL_IN_AN_INDEX = SQL("SELECT count(*) FILTER (WHERE {seen}) FROM users_v1 WHERE {standing}")
+_TOTAL_OF_BRIEF_AND_LONG = SQL("""
+    (SELECT count(*) FILTER (WHERE {seen}) FROM users_v1 WHERE brief AND {standing})
+    + (SELECT count(*) FROM users_v1 WHERE NOT brief AND {listed})""")
 
-_PLACES = SQL("{walks} ORDER BY value {direction}, id {direction} LIMIT {limit} OFFSET {offset}")
+_WALK = SQL("""(
+    SELECT id, {sort} AS value {columns} FROM users_v1 WHERE status = {status} AND {along}
+    ORDER BY {sort} {direction}, id {direction} LIMIT {ahead})""")
+
+# With several statuses the walk is one along all of them: what each holds nearby says nothing about the
+# others.
+_WALKED = SQL("""
+    SELECT id, value, place FROM (
+        SELECT *, row_number() OVER (ORDER BY value {direction}, id {direction}) AS place FROM (
+            SELECT * FROM ({walks}) AS each ORDER BY value {direction}, id {direction} LIMIT {ahead}) AS ahead
+    ) AS numbered
+    WHERE {conditions} ORDER BY value {direction}, id {direction}""")
+
+_PLACES = SQL("""
+    SELECT id, value FROM ({walks}) AS each
+    ORDER BY value {direction}, id {direction} LIMIT {limit} OFFSET {offset}""")
 
 # A materialized CTE is planned for all its rows and run no further than it is read: the planner cannot walk
 # along an order in the hope of early hits, and of many hits no more are fetched than it takes to see that
@@ -57,17 +78,25 @@ _PLACES_BY_CONDITIONS = SQL("""
         ORDER BY value {direction}, id {direction} LIMIT {wanted})
     ORDER BY value {direction}, id {direction} LIMIT {limit} OFFSET {offset}""")
 
+_HITS = SQL("hits AS MATERIALIZED (SELECT id, {sort} AS value FROM users_v1 WHERE {listed})")
+
 _CONDITIONS = SQL("""
-near AS MATERIALIZED ({walks} ORDER BY value {direction}, id {direction} LIMIT {wanted}),
-hits AS MATERIALIZED (SELECT id, {sort} AS value FROM users_v1 WHERE {listed}),
+near AS MATERIALIZED ({walked} LIMIT {wanted}),
+{hits},
 few AS MATERIALIZED (SELECT id, value FROM hits WHERE (SELECT count(*) FROM near) < {wanted} LIMIT {many}),
 seen AS MATERIALIZED (
-    SELECT nearby, NOT nearby AND (SELECT count(*) FROM few) < {many} AS few
+    SELECT nearby, NOT nearby AND (SELECT count(*) FROM few) < {many} AS few,
+           nearby AND (SELECT max(place) FROM near) > {dense} AS thin
     FROM (SELECT (SELECT count(*) FROM near) = {wanted} AS nearby) AS near),""")
 
-_COUNT_BY_CONDITIONS = SQL(
-    "CASE WHEN (SELECT few FROM seen) THEN (SELECT count(*) FROM few) ELSE ({total}) END"
-)
+_COUNT_BY_CONDITIONS = SQL("""
+    CASE WHEN (SELECT few FROM seen) THEN (SELECT count(*) FROM few)
+         WHEN (SELECT thin FROM seen) THEN (SELECT count(*) FROM users_v1 WHERE {listed})
+         ELSE ({total}) END""")
+
+_TOTAL_BY_CONDITIONS = SQL("""
+WITH {hits}, few AS MATERIALIZED (SELECT count(*) AS held FROM (SELECT FROM hits LIMIT {many}) AS hits)
+SELECT CASE WHEN held < {many} THEN held ELSE ({total}) END FROM few""")
 
 _PAGE = SQL("""
 WITH {conditions} places AS MATERIALIZED ({places})
@@ -99,41 +128,45 @@ class _Writer:
     """The parts of one statement."""
 
     def __init__(self, filter: UserFilter, part: Part) -> None:
-        self.values: dict[str, Any] = {}
-        self._filter = filter
         self._statuses = _LISTED if filter.status is None else (filter.status,)
-        self._wanted = part.offset + part.limit + 1
+        stated = Conditions(filter, self._statuses)
+        self.values = stated.values
         self._sort = Identifier(_SORT_COLUMNS.get(filter.order, filter.order))
-        descending = filter.direction == "desc"
+        # The order of creation is walked from the one bound to the other; in any other they are conditions.
+        along = stated.created if filter.order == "created_at" else []
+        self._conditions = stated.others + ([] if along else stated.created)
+        self._bounds = [condition.met for condition in along]
+        self._status = stated.status()
+        relation = "<" if filter.direction == "desc" else ">"
+        wanted = part.offset + part.limit + 1
+        columns = sorted({condition.column for condition in self._conditions} - {"id"})
         self._words: dict[str, SQL | Composed | Identifier | Literal] = {
             "sort": self._sort,
-            "direction": SQL("DESC" if descending else "ASC"),
+            "columns": SQL("").join(SQL(", {}").format(Identifier(column)) for column in columns),
+            "direction": SQL("DESC" if filter.direction == "desc" else "ASC"),
             "limit": Literal(part.limit + 1),
             "offset": Literal(part.offset),
-            "wanted": Literal(self._wanted),
+            "wanted": Literal(wanted),
             "many": Literal(MANY),
+            "dense": Literal(wanted * DENSE),
+            "ahead": Literal(_ahead(wanted) if self._conditions else wanted),
+            "along": all_of([*self._bounds, *self._after(part, relation)]),
+            "after": all_of(self._after(part, relation, SQL("value"))),
+            "conditions": all_of(condition.met for condition in self._conditions),
+            "listed": all_of([self._status, *(each.sought for each in self._conditions), *self._bounds]),
         }
-        conditions = [*self._texts(), *self._id(), *self._details()]
-        created = self._created()
-        if filter.order == "created_at":
-            along = created
-        else:
-            along, conditions = [], conditions + created
-        after = self._after(part, "<" if descending else ">")
-        self._conditions = conditions
-        self._along = _all([*along, *after])
-        self._words["along"] = self._along
-        self._words["listed"] = _all([self._status(), *conditions, *along])
-        self._words["after"] = _all(self._after(part, "<" if descending else ">", SQL("value")))
+        self._words["hits"] = _HITS.format(**self._words)
 
     def total(self) -> Composed:
-        return _TOTAL.format(**self._words)
+        counted = self._count()
+        return _TOTAL_BY_CONDITIONS.format(**self._words, total=counted) if self._conditions else counted
 
     def page(self, shown: str) -> Composed:
-        words = self._words | {"shown": Identifier(shown), "total": self.total()}
-        words["walks"] = SQL("SELECT id, value FROM ({}) AS walked").format(
-            SQL(" UNION ALL ").join(self._walk(status) for status in self._statuses)
+        words = self._words | {"shown": Identifier(shown), "total": self._count()}
+        words["walks"] = SQL(" UNION ALL ").join(
+            _WALK.format(**words, status=Literal(status.value)) for status in self._statuses
         )
+        words["walked"] = _WALKED.format(**words)
         words["places"] = _PLACES.format(**words)
         words["conditions"] = SQL("")
         if self._conditions:
@@ -142,68 +175,19 @@ class _Writer:
             words["total"] = _COUNT_BY_CONDITIONS.format(**words)
         return _PAGE.format(**words)
 
-    def _walk(self, status: Status) -> Composed:
-        return _WALK.format(
-            **self._words,
-            status=Literal(status.value),
-            conditions=_all(self._conditions),
-            ahead=Literal(AHEAD if self._conditions else self._wanted),
-        )
-
-    def _status(self) -> Composed:
-        if len(self._statuses) == 1:
-            return SQL("status = {}").format(Literal(self._statuses[0].value))
-        return SQL("status = ANY({})").format(Literal([status.value for status in self._statuses]))
-
-    def _texts(self) -> Iterable[Composed]:
-        for column in _TEXTS:
-            if text := search_key(getattr(self._filter, column)):
-                pattern = f"%{_literally(text)}%" if len(text) >= ANYWHERE else f"{_literally(text)}%"
-                yield self._with("{} LIKE {}", column, pattern)
-
-    def _id(self) -> Iterable[Composed]:
-        text = self._filter.id.lower()
-        digits = text.replace("-", "")
-        whole = len(text) == _FULL_ID and len(digits) == 32
-        if not text:
-            return
-        if not set(digits) <= _HEX:
-            yield SQL("false").format()
-        elif whole or (len(text) < ANYWHERE and text == digits):
-            self.values |= {"id_from": digits.ljust(32, "0"), "id_to": digits.ljust(32, "f")}
-            yield SQL("id BETWEEN %(id_from)s::uuid AND %(id_to)s::uuid").format()
-        else:
-            self.values["id"] = f"%{text}%" if len(text) >= ANYWHERE else f"{text}%"
-            yield SQL("id::text LIKE %(id)s").format()
-
-    def _details(self) -> Iterable[Composed]:
-        filter = self._filter
-        if filter.role is not None:
-            yield self._with("{} = {}", "role", filter.role.value)
-        if filter.identity:
-            self.values["identity"] = search_key(filter.identity)
-            yield SQL("email = %(identity)s").format()
-        if filter.name:
-            # The second half names the condition of the index, which no parameter can show to hold.
-            yield self._with("({} = {} AND name <> '')", "name", search_key(filter.name))
-        if filter.all_tags:
-            self.values["all_tags"] = list(filter.all_tags)
-            yield SQL("tags @> %(all_tags)s::text[]").format()
-        if filter.any_tags:
-            self.values["any_tags"] = list(filter.any_tags)
-            yield SQL("tags && %(any_tags)s::text[]").format()
-        if filter.metadata:
-            yield self._with("{} @> {}::jsonb", "metadata", msgspec.json.encode(filter.metadata).decode())
-
-    def _created(self) -> list[Composed]:
-        """The conditions that the order of creation runs along."""
-        bounds = {"created_from": ">=", "created_to": "<="}
-        found = []
-        for name, relation in bounds.items():
-            if (bound := getattr(self._filter, name)) is not None:
-                self.values[name] = bound
-                found.append(SQL("created_at {} {}").format(SQL(relation), Placeholder(name)))
-        return found
+    def _count(self) -> Composed:
+        """Counts all, in whichever way bounds the time where nearly everybody meets the conditions."""
+        looked_at = {each.column for each in self._conditions if each.seen is not None}
+        roles = [each.met for each in self._conditions if each.column == "role"]
+        others = [each for each in self._conditions if each.seen is None and each.column != "role"]
+        query = _TOTAL
+        if looked_at and not others and not self._bounds:
+            if looked_at <= _BRIEF:
+                query = _TOTAL_OF_BRIEF_AND_LONG
+            elif len(looked_at) == 1:
+                query = _TOTAL_IN_AN_INDEX
+        seen = all_of(each.seen for each in self._conditions if each.seen is not None)
+        return query.format(**self._words, seen=seen, standing=all_of([self._status, *roles]))
 
     def _after(self, part: Part, relation: str, sort: SQL | Identifier | None = None) -> list[Composed]:
         if part.after is None:
@@ -212,14 +196,6 @@ class _Writer:
         query = SQL("({}, id) {} (%(after_value)s, %(after_id)s)")
         return [query.format(sort or self._sort, SQL(relation))]
 
-    def _with(self, query: str, column: str, value: Any) -> Composed:
-        self.values[column] = value
-        return SQL(query).format(Identifier(column), Placeholder(column))
 
-
-def _all(conditions: Iterable[Composed]) -> Composed:
-    return SQL(" AND ").join([SQL("true"), *conditions])
-
-
-def _literally(text: str) -> str:
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+def _ahead(wanted: int) -> int:
+    return max(AHEAD, min(wanted * AHEAD_PER_USER, AHEAD_AT_MOST))

@@ -23,26 +23,29 @@ _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 _UPSERT = SQL("""
 INSERT INTO {} AS present
 SELECT id, version, email, username, first_name, last_name, name, status, role, created_at, changed_at,
-       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, document, card
+       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, document, card, brief
 FROM unnest(
     %b::uuid[], %b::int8[],
     %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-    %b::timestamptz[], %b::timestamptz[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::bytea[], %b::bytea[]
+    %b::timestamptz[], %b::timestamptz[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::bytea[], %b::bytea[],
+    %b::bool[]
 ) AS changed (id, version, email, username, first_name, last_name, name, status, role, created_at, changed_at,
-              tags, metadata, document, card)
+              tags, metadata, document, card, brief)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, email = excluded.email, username = excluded.username,
     first_name = excluded.first_name, last_name = excluded.last_name, name = excluded.name,
     status = excluded.status, role = excluded.role, created_at = excluded.created_at,
     changed_at = excluded.changed_at, tags = excluded.tags, metadata = excluded.metadata,
-    document = excluded.document, card = excluded.card
+    document = excluded.document, card = excluded.card, brief = excluded.brief
 WHERE present.version < excluded.version""")
 
 _COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
-_TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, "text[]", "jsonb", *["bytea"] * 2)
+_TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, "text[]", "jsonb", *["bytea"] * 2, "bool")
 
 _TAGS = 11
 _LONGEST_KEY = 500
+_BRIEF = 2000
+_VALUE = 16
 
 _DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
 
@@ -107,9 +110,9 @@ class Users:
             rows.set_types(_TYPES)
             for change in changes:
                 if isinstance(change, User):
-                    *columns, metadata, document, card = row(change)
+                    *columns, metadata, document, card, brief = row(change)
                     # It is JSON already; a plain text would be stored as a JSON string of it.
-                    await rows.write_row((*columns, Jsonb(metadata, dumps=str), document, card))
+                    await rows.write_row((*columns, Jsonb(metadata, dumps=str), document, card, brief))
 
 
 def search_key(text: str) -> str:
@@ -123,6 +126,7 @@ def search_key(text: str) -> str:
 
 def row(user: User) -> tuple[Any, ...]:
     """A user's row, column by column as in table.sql."""
+    metadata = msgspec.json.encode(user.metadata)
     return (
         user.id,
         user.version,
@@ -136,10 +140,20 @@ def row(user: User) -> tuple[Any, ...]:
         user.created_at,
         user.updated_at or user.created_at,
         list(user.tags),
-        msgspec.json.encode(user.metadata).decode(),
+        metadata.decode(),
         render_document(user),
         render_card(user),
+        _is_brief(user.tags, metadata),
     )
+
+
+def _is_brief(tags: Sequence[str], metadata: bytes) -> bool:
+    """Whether tags and metadata fit into the 2,704 bytes that a B-tree takes.
+
+    PostgreSQL adds at most so many bytes to each value: a length, an offset, a number's digits in pairs.
+    """
+    values = len(tags) + 1 + sum(metadata.count(mark) for mark in (b",", b":", b"[", b"{"))
+    return len(metadata) + sum(len(tag.encode()) for tag in tags) + _VALUE * values <= _BRIEF
 
 
 def _sql(file: str) -> str:

@@ -15,7 +15,9 @@ CREATE TABLE {table} (
     metadata     jsonb       NOT NULL,
     -- What is answered: JSON, rendered once, when it changed.
     document     bytea       NOT NULL,
-    card         bytea       NOT NULL
+    card         bytea       NOT NULL,
+    brief        boolean     NOT NULL,      -- tags and metadata fit into the row of an index
+    id_text      text        NOT NULL COLLATE "C" GENERATED ALWAYS AS (id::text) STORED
 ) WITH (
     -- Totals are counted in the indexes alone, which takes pages that a vacuum has found all visible.
     autovacuum_vacuum_scale_factor = 0.02,

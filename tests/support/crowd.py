@@ -20,7 +20,8 @@ SELECT gen_random_uuid(), 1, 'user' || i || '@site' || i % 97 || '.example.com',
        ARRAY['sensor', 'site-' || i % 97],
        jsonb_build_object('site', i % 97, 'plan', 'basic', 'number', i),
        convert_to('{{"id":"' || repeat(md5(i::text), 12) || '"}}', 'utf8'),
-       convert_to('{{"id":"' || repeat(md5(i::text), 10) || '"}}', 'utf8')
+       convert_to('{{"id":"' || repeat(md5(i::text), 10) || '"}}', 'utf8'),
+       true
 FROM generate_series(0, {users} - 1) AS i""")
 
 
