@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lint imports types lock clean
+.PHONY: help setup run test check bench fuzz lint imports types lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: lint imports types test ## lint, import contracts, strict types, all test
 
 bench: $(READY) ## one table of ratios, each against a limit measured in the same run
 	$(BIN)/python -m bench
+
+fuzz: $(READY) ## ten minutes of what nobody should send, to a service of its own (SEED=7: another ten)
+	$(BIN)/python -m tests.fuzz --seconds 600 --seed $(or $(SEED),1)
 
 lock: $(READY) ## resolve the dependencies anew into requirements/*.txt
 	$(BIN)/python -m pip install --quiet uv

@@ -11,6 +11,9 @@ import msgspec
 FLUSH_AFTER = 0.1
 """Seconds that a line waits at most."""
 
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+"""The methods that are named (RFC 9110 section 9, RFC 5789); another word in their place may be a secret."""
+
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of a request: the route's template, never the path or the query that were sent."""
@@ -41,7 +44,7 @@ class AccessLog:
         line = Line(
             time=datetime.now(UTC),
             msg="answered",
-            method=method,
+            method=method if method in METHODS else "other",
             route=route,
             status=status,
             seconds=round(seconds, 6),

@@ -95,7 +95,7 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     ({"metadata": {"n": -(10**20)}}, ["/metadata/n"]),
     ({"metadata": {"n": 2**63}}, ["/metadata/n"]),
     ({"metadata": {"n": DEEP}}, ["/metadata/n" + "/0" * 32]),
-    ({"private_metadata": {"": "\x00"}}, ["/private_metadata/"]),
+    ({"private_metadata": {"": "\x00"}}, ["/private_metadata"]),
     ({"profile_picture": "http://a\x00b"}, ["/profile_picture"]),
     ({"profile_picture": "x" * 2049}, ["/profile_picture"]),
     ({"status": "deleted"}, ["/status"]),
