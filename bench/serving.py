@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
-from granian.server.embed import Server
 from litestar import get
 
 from bench.ground import Ground
 from infrastructure.bootstrap import open_service
+from infrastructure.http_server import HttpServer
 from infrastructure.logs import configure
 from infrastructure.process import tune
 from infrastructure.serving import application, make_first_admin
@@ -41,15 +41,14 @@ async def _serve(conninfo: str, port: int) -> None:
     async with open_service(settings, footing, keys) as service:
         await make_first_admin(service.bus, settings)
         app = application(service, settings, footing, [constant])
-        server = Server(app, port=port, interface="asgi", websockets=False, log_enabled=False, backlog=1024)  # type: ignore[arg-type]
+        server = HttpServer(app, settings, "127.0.0.1", port)
         tasks = [asyncio.create_task(projector.run()) for projector in service.projectors]
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        serving = asyncio.create_task(server.serve())
+        server.start()
         tune()
         await stop.wait()
-        server.stop()  # type: ignore[no-untyped-call]
-        await serving
+        await server.stop(settings.shutdown_timeout.total_seconds())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,158 @@
+"""Closes connections that only hold a place: silent, dribbling, idle, or with an answer that nobody reads.
+
+The HTTP server has one timer of its own, which runs neither before the first byte nor during TLS nor while it
+writes, and which cannot tell an idle connection from a slow head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any, NamedTuple
+
+from infrastructure.sockets import AcceptedSockets, Look, Peer
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+SHARE_OF_TIME = 0.05
+"""Looking at all connections takes no larger part of a core than this."""
+
+_OFTEN = 0.02
+"""Seconds between two looks at the least."""
+_SETTLED = 0.1
+"""Seconds after which the HTTP server has surely handed an answer to the kernel."""
+_CLOCK_STEP = 0.02
+"""Seconds by which the kernel's clock, which counts in ticks, may differ from ours."""
+
+log = logging.getLogger("usersd.http")
+
+
+class Limits(NamedTuple):
+    """Seconds until a connection is closed: for the head of a request, between requests, for an answer."""
+
+    head: float
+    idle: float
+    write: float
+
+
+class _Use:
+    """What a connection has been used for."""
+
+    __slots__ = ("ended_at", "in_flight", "multiplexed", "requests")
+
+    def __init__(self, *, multiplexed: bool) -> None:
+        self.multiplexed = multiplexed
+        self.requests = 0
+        self.in_flight = 0
+        self.ended_at = 0.0
+
+
+class _Watch:
+    """Since when a connection has been waited for."""
+
+    __slots__ = ("head_since", "opened_at", "requests", "write_since")
+
+    def __init__(self, at: float) -> None:
+        self.opened_at = at
+        self.requests = 0
+        self.head_since: float | None = None
+        self.write_since: float | None = None
+
+
+class Connections:
+    """An ASGI layer that knows which connection has a request in flight, and the watch that needs it."""
+
+    def __init__(self, app: Callable[[Any, Receive, Send], Awaitable[None]], limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+        self._uses: dict[Peer, _Use] = {}
+        self._watches: dict[int, _Watch] = {}
+        self._draining = asyncio.Event()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        use = self._uses.get(scope["client"])
+        if use is None:
+            use = self._uses[scope["client"]] = _Use(multiplexed=scope["http_version"] == "2")
+        use.requests += 1
+        use.in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            use.in_flight -= 1
+            use.ended_at = monotonic()
+
+    def drain(self) -> None:
+        """From now on, close at once what has no request in flight."""
+        self._draining.set()
+
+    async def watch(self, sockets: AcceptedSockets) -> None:
+        """Look again and again, until cancelled."""
+        often = min(1.0, max(_OFTEN, min(self._limits) / 5))
+        while True:
+            started = monotonic()
+            looks = await asyncio.to_thread(sockets.look)
+            for look in looks:
+                if verdict := self._verdict(look):
+                    log.debug("closed a connection: %s", verdict)
+                    sockets.close(look, drop=look.undelivered)
+            self._forget(looks, started)
+            await self._pause(max(often, (monotonic() - started) / SHARE_OF_TIME))
+
+    async def _pause(self, seconds: float) -> None:
+        if self._draining.is_set():
+            await asyncio.sleep(_OFTEN)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+
+    def _verdict(self, look: Look) -> str | None:
+        """Why a connection is to be closed; None where it may stay."""
+        watch = self._watches.get(look.inode)
+        if watch is None:
+            watch = self._watches[look.inode] = _Watch(look.received_at)
+        use = self._uses.get(look.peer)
+        requests = use.requests if use else 0
+        if watch.requests != requests:
+            watch.requests, watch.head_since, watch.write_since = requests, None, None
+        if look.undelivered:
+            watch.write_since = watch.write_since or look.at
+            late = look.at - watch.write_since > self._limits.write
+            return "an answer was not read in time" if late else None
+        watch.write_since = None
+        if use is None:
+            return self._before_the_first_request(look, watch)
+        return None if use.in_flight else self._between_requests(look, watch, use)
+
+    def _before_the_first_request(self, look: Look, watch: _Watch) -> str | None:
+        waited = look.at - watch.opened_at
+        late = waited > (_SETTLED if self._draining.is_set() else self._limits.head)
+        return "no request came in time" if late else None
+
+    def _between_requests(self, look: Look, watch: _Watch, use: _Use) -> str | None:
+        waited = look.at - use.ended_at
+        if waited > (_SETTLED if self._draining.is_set() else self._limits.idle):
+            return "it was idle"
+        if use.multiplexed or look.received_at < use.ended_at + _CLOCK_STEP:
+            return None
+        watch.head_since = watch.head_since or look.at
+        late = look.at - watch.head_since > self._limits.head
+        return "the head of a request did not come in time" if late else None
+
+    def _forget(self, looks: list[Look], started: float) -> None:
+        """Drop what is known of connections that have gone."""
+        inodes = {look.inode for look in looks}
+        peers = {look.peer for look in looks}
+        self._watches = {inode: watch for inode, watch in self._watches.items() if inode in inodes}
+        for peer, use in list(self._uses.items()):
+            # One that came after the look is not among them, and has not gone.
+            if peer not in peers and not use.in_flight and use.ended_at < started:
+                del self._uses[peer]
