@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -133,8 +133,10 @@ def check_metadata(value: Any, pointer: str, depth: int = 0) -> Iterator[Fault]:
         yield Fault(pointer, f"A whole number lies between -{MAX_INTEGER} and {MAX_INTEGER}.")
 
 
-def check_secret(entered: str, pointer: str, *, allowed: Callable[[str], bool]) -> Iterator[Fault]:
-    """Whether a secret may be set; `allowed` is the configured pattern."""
+def check_secret(
+    entered: str, pointer: str, *, allowed: Callable[[str], bool], names: Iterable[str | None] = ()
+) -> Iterator[Fault]:
+    """Whether a secret may be set; `allowed` is the configured pattern, `names` are those of its user."""
     if not entered:
         yield Fault(pointer, "A secret is needed.")
     elif len(entered.encode("utf-8", "replace")) > MAX_SECRET_BYTES:
@@ -144,6 +146,8 @@ def check_secret(entered: str, pointer: str, *, allowed: Callable[[str], bool]) 
         yield Fault(pointer, "A secret does not hold U+0000.")
     elif not allowed(entered):
         yield Fault(pointer, "The secret does not meet the password policy.")
+    elif name_key(entered) in {name_key(name) for name in names if name}:
+        yield Fault(pointer, "A secret is not the email or the username of its account.")
 
 
 def check_shown_secret(entered: str, pointer: str) -> Iterator[Fault]:
