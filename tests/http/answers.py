@@ -29,7 +29,9 @@ async def check_and_record(answer: httpx.Response) -> None:
     SEEN.add((method, path, answer.status_code))
     check_marks(answer)
     assert answer.status_code != 500, f"{method} {path}: {answer.text}"
-    if answer.status_code >= 400 and method != "HEAD" and path != "/readyz":
+    if path.startswith("/oauth/") and answer.status_code in (400, 401, 403, 413, 415, 429, 503):
+        assert set(answer.json()) == {"error", "error_description"}
+    elif answer.status_code >= 400 and method != "HEAD" and path != "/readyz":
         check_problem(answer)
 
 
