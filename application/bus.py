@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -19,6 +19,17 @@ R = TypeVar("R")
 Handler = Callable[[Any, Context, Ports], Awaitable[Any]]
 Observer = Callable[[str, float, str], None]
 
+
+class Span(Protocol):
+    """A command or query as a trace shows it; `context` is what it is carried out in."""
+
+    context: Context
+
+    def end(self, outcome: str) -> None: ...
+
+
+Trace = Callable[[str, Context], Span | None]
+
 PATIENCE = 5.0
 """Seconds for which a command that keeps losing races is decided anew."""
 
@@ -29,7 +40,10 @@ log = logging.getLogger("usersd.bus")
 
 
 class Bus:
-    """Dispatches commands and asks queries; `observe(name, seconds, outcome)` hears of each."""
+    """Dispatches commands and asks queries; `observe(name, seconds, outcome)` hears of each.
+
+    The outcome is `ok`, the code of a refusal, `cancelled` or `error`. `trace(name, context)` begins a span.
+    """
 
     def __init__(
         self,
@@ -37,16 +51,18 @@ class Bus:
         commands: Mapping[type[Command[Any]], Handler],
         queries: Mapping[type[Query[Any]], Handler],
         observe: Observer = lambda name, seconds, outcome: None,
+        trace: Trace | None = None,
     ) -> None:
         self.ports = ports
         self._commands = commands
         self._queries = queries
         self._observe = observe
+        self._trace = trace
 
     async def dispatch(self, command: Command[R], context: Context, *, wait: bool = True) -> R:
         """Carry out a command. A lost race is decided anew on the new state, for a bounded time."""
         handler = self._commands[type(command)]
-        result = await self._observed(command, self._once(handler, command, context))
+        result = await self._observed(command, context, lambda inner: self._once(handler, command, inner))
         if wait and isinstance(result, Receipt):
             visible = await self.ports.visibility.wait(result.position, VISIBLE_WITHIN)
             return cast(R, replace(result, visible=visible))
@@ -54,7 +70,8 @@ class Bus:
 
     async def ask(self, query: Query[R], context: Context) -> R:
         """Answer a question."""
-        return cast(R, await self._observed(query, self._queries[type(query)](query, context, self.ports)))
+        handler = self._queries[type(query)]
+        return cast(R, await self._observed(query, context, lambda inner: handler(query, inner, self.ports)))
 
     async def _once(self, handler: Handler, command: Command[Any], context: Context) -> Any:
         """Where the caller may repeat the command: what the first one came to, whichever that was."""
@@ -87,17 +104,25 @@ class Bus:
                 attempt += 1
                 await asyncio.sleep(random.uniform(0, min(0.002 * attempt, 0.05)))  # noqa: S311
 
-    async def _observed(self, message: object, work: Awaitable[Any]) -> Any:
+    async def _observed(
+        self, message: object, context: Context, carry_out: Callable[[Context], Awaitable[Any]]
+    ) -> Any:
         name, started, outcome = type(message).__name__, time.perf_counter(), "ok"
+        span = self._trace(name, context) if self._trace else None
         try:
-            return await work
+            return await carry_out(span.context if span else context)
         except Refusal as refusal:
             outcome = refusal.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         except Exception:
             outcome = "error"
             raise
         finally:
             seconds = time.perf_counter() - started
+            if span:
+                span.end(outcome)
             self._observe(name, seconds, outcome)
             log.debug("%s: %s in %.1f ms", name, outcome, seconds * 1000)

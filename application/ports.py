@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
+from application.clients import Clients
+from application.limits import Limit
+from application.link_tokens import Links
 from application.listing import Found, Part, Place, UserFilter
 from application.messages import Context, Page, Receipt, Repeat
+from application.security import SecurityFact as SecurityFact
+from application.security import SecurityLog, Session
 from domain.access import Actor
 from domain.events import Event
+from domain.throttling import Act, Scope
 from domain.user import User
 from domain.values import Role, Status
 
@@ -79,7 +85,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """What a login and a check of a token must know at once; as true as the log, never behind it.
 
     The session that made the last change which ended all the others is `carried_session`; its tokens hold
-    from the epoch `carried_from` on.
+    from the epoch `carried_from` on. `as_of` is a position of the log at which all of it was true.
     """
 
     user_id: UUID
@@ -90,6 +96,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool
     carried_session: UUID | None = None
     carried_from: int | None = None
+    as_of: int = 0
 
     def honours(self, claims: AccessClaims) -> bool:
         """Whether the epoch of a token still holds."""
@@ -132,6 +139,14 @@ class SessionGrant(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
+class LivingSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session whose refresh token is worth something, and until when."""
+
+    user_id: UUID
+    session_id: UUID
+    expires_at: datetime
+
+
 class EventLog(Protocol):
     async def load(self, user_id: UUID) -> History:
         """Fold one user. Raises UnknownEvent where an event of a newer version is met."""
@@ -155,8 +170,8 @@ class Accounts(Protocol):
     async def find(self, login: str) -> Credential | None:
         """The account that a username or an email belongs to."""
 
-    async def of(self, user_id: UUID, *, fresh: bool = False) -> Credential | None:
-        """The account of a user: as it is now where `fresh`, else at most a second old."""
+    async def of(self, user_id: UUID) -> Credential | None:
+        """The account of a user as it is now."""
 
     async def holder(self, kind: NameKind, entered: str) -> UUID | None:
         """Who holds a name at this moment."""
@@ -210,12 +225,64 @@ class Tokens(Protocol):
         """Raises InvalidToken for anything but a valid access token of ours."""
 
 
+class Rights(msgspec.Struct, frozen=True):
+    """What the account behind a token may do at this moment."""
+
+    role: Role
+    verified: bool
+
+
+class Revocations(Protocol):
+    async def check(self, claims: AccessClaims) -> Rights:
+        """The rights of a token's account as they are now, at most a second behind the log.
+
+        Raises InvalidToken where the token has lost its worth since it was issued, and Unavailable where
+        nobody can say whether it has.
+        """
+
+
 class Sessions(Protocol):
-    async def open(self, credential: Credential, description: str, at: datetime) -> tuple[SessionGrant, str]:
+    async def open(
+        self,
+        credential: Credential,
+        description: str,
+        at: datetime,
+        *,
+        user_agent: str = "",
+        network: str = "",
+    ) -> tuple[SessionGrant, str]:
         """Open a session while the epoch still holds; the refresh token comes with it."""
 
-    async def refresh(self, token: str, at: datetime) -> tuple[SessionGrant, str]:
-        """Rotate a refresh token. Raises InvalidToken."""
+    async def refresh(self, token: str, at: datetime, *, network: str = "") -> tuple[SessionGrant, str]:
+        """Rotate a refresh token. Raises InvalidToken.
+
+        A token that was used up longer ago than the grace ends its session, and the security log says so.
+        """
+
+    async def living(self, token: str, at: datetime) -> LivingSession | None:
+        """The session that a refresh token would go on with now; the token is not used up by asking."""
+
+    async def of(self, user_id: UUID, at: datetime) -> Sequence[Session]:
+        """The living sessions of a user, at most 1,000, the one that was used last first."""
+
+    async def revoke(
+        self, user_id: UUID, session_id: UUID, at: datetime, *, by: UUID | None = None, network: str = ""
+    ) -> None:
+        """End one session of this user for good, with its access tokens; one that there is not is no fault.
+
+        `by` is the session that asks. The security log says so in the same transaction.
+        """
+
+    async def revoke_all(
+        self,
+        user_id: UUID,
+        at: datetime,
+        *,
+        keep: UUID | None = None,
+        by: UUID | None = None,
+        network: str = "",
+    ) -> None:
+        """End every session of a user but `keep`, as `revoke` ends one."""
 
 
 class PasswordHasher(Protocol):
@@ -228,8 +295,38 @@ class PasswordHasher(Protocol):
     def outdated(self, hashed: str) -> bool: ...
 
 
+class Throttled(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts on one account that are held against it, and until when the next one waits."""
+
+    act: Act
+    scope: Scope
+    network: str
+    attempts: int
+    waits_until: datetime | None
+
+
+class Throttle(Protocol):
+    async def admit(self, limits: Sequence[Limit], at: datetime) -> None:
+        """Let an attempt go on. Raises TooManyAttempts with the time to wait."""
+
+    async def count(self, limits: Sequence[Limit], at: datetime) -> None:
+        """Remember an attempt that counts."""
+
+    async def succeeded(self, limits: Sequence[Limit], at: datetime) -> None:
+        """Forgive what an account has failed from its network, which is known to it from now on."""
+
+    async def of(self, user_id: UUID, at: datetime) -> Sequence[Throttled]: ...
+
+    async def lift(self, user_id: UUID) -> int:
+        """Forget all attempts on an account; how many limits that were."""
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
+
+
+async def _in_no_list(secret: str) -> bool:
+    return False
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +335,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     self_register: bool = True
     unverified_allowed: bool = True
     secret_allowed: Callable[[str], bool] = lambda secret: len(secret) >= 8
+    secret_breached: Callable[[str], Awaitable[bool]] = _in_no_list
+    issuer: str = ""
+    audience: str = ""
+    public_url: str = ""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +351,12 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     cursors: Cursors
     visibility: Visibility
     tokens: Tokens
+    revocations: Revocations
     sessions: Sessions
+    links: Links
+    security_log: SecurityLog
     hasher: PasswordHasher
+    throttle: Throttle
+    clients: Clients
     clock: Clock
     rules: Rules

@@ -10,10 +10,10 @@ import sys
 import uvloop
 
 from bench.ground import ground
-from bench.measuring import Row, say
+from bench.measuring import COSTS, Row, say
 from infrastructure.process import tune
 
-MODULES = ("append", "rebuild", "login", "profile", "relay", "visible", "lists")
+MODULES = ("append", "rebuild", "login", "refresh", "profile", "checking", "relay", "visible", "lists")
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def table(rows: list[Row]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        aim = "" if row.aim is None else f"{row.aim:g}" + (" at most" if row.unit == "ms" else "")
+        aim = "" if row.aim is None else f"{row.aim:g}" + (" at most" if row.unit in COSTS else "")
         mark = "" if row.meets else " **missed**"
         lines.append(
             f"| {row.work} | {row.against} | {_number(row.ours, row.unit)} | {_number(row.limit, row.unit)} "

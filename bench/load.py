@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
 
 CONNECTIONS = 32
+
+
+Follow = Callable[[bytes], bytes]
+"""Makes the next request of a connection of the body that answered the last."""
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -31,8 +37,8 @@ def request(address: str, method: str, path: str, headers: dict[str, str], body:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, raw: bytes, expected: bytes, until: float) -> None:
-        self.raw, self.expected, self.until = raw, expected, until
+    def __init__(self, raw: bytes, expected: bytes, until: float, follow: Follow | None = None) -> None:
+        self.raw, self.expected, self.until, self.follow = raw, expected, until, follow
         self.times: list[float] = []
         self.failed = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -59,6 +65,8 @@ class _Connection(asyncio.Protocol):
         self.times.append(time.perf_counter() - self.sent)
         self.failed += not head.startswith(b"HTTP/1.1 " + self.expected)
         self.buffer = b""
+        if self.follow is not None:
+            self.raw = self.follow(rest)
         if time.perf_counter() < self.until:
             self._send()
         else:
@@ -74,16 +82,24 @@ async def busy(
     address: str, raw: bytes, *, expected: int = 200, seconds: float = 4.0, connections: int = CONNECTIONS
 ) -> Load:
     """Send a request over and over on so many connections."""
+    return await chained(address, [raw] * connections, None, expected=expected, seconds=seconds)
+
+
+async def chained(
+    address: str, raws: Sequence[bytes], follow: Follow | None, *, expected: int, seconds: float
+) -> Load:
+    """A connection for each first request, each of whose answers makes the next request."""
     place = urlsplit(address)
     assert place.hostname
     assert place.port
     started = time.perf_counter()
+    until = started + seconds
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(
-            lambda: _Connection(raw, str(expected).encode(), started + seconds), place.hostname, place.port
+            partial(_Connection, raw, str(expected).encode(), until, follow), place.hostname, place.port
         )
-        for _ in range(connections)
+        for raw in raws
     ]
     protocols = [protocol for _, protocol in made]
     await asyncio.gather(*[protocol.done for protocol in protocols])

@@ -11,8 +11,12 @@ import msgspec
 Measure = Callable[[], Awaitable[float]]
 
 
+COSTS = ("ms", "µs")
+"""Units of which less is better."""
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. A rate is per second; `aim` is the least share, None where there is none."""
+    """One line of the table; `aim` is the least share of a rate, the largest of a cost, or None."""
 
     work: str
     against: str
@@ -25,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def meets(self) -> bool:
-        return self.aim is None or (self.share <= self.aim if self.unit == "ms" else self.share >= self.aim)
+        return self.aim is None or (self.share <= self.aim if self.unit in COSTS else self.share >= self.aim)
 
 
 def say(line: str) -> None:

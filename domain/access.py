@@ -15,14 +15,16 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who is behind a request, as the log will remember it.
 
     `kind` is `user`, `service` (an account of a program), `operator` (the command line), `system`
-    (the service itself) or `anonymous`; `token` is the kind of credential that was shown.
+    (the service itself) or `anonymous`; `token` is the kind of credential that was shown; `scopes` are what
+    a service account may do.
     """
 
     kind: Literal["user", "service", "operator", "system", "anonymous"]
     id: UUID | None = None
     role: Role = Role.USER
-    token: Literal["access", "refresh", "client", "none"] = "none"
+    token: Literal["access", "refresh", "client", "mail", "none"] = "none"
     verified: bool = False
+    scopes: tuple[str, ...] = ()
 
     @property
     def is_admin(self) -> bool:
@@ -39,9 +41,26 @@ def require_signed_in(actor: Actor) -> None:
         raise Unauthenticated
 
 
+def require_user(actor: Actor) -> UUID:
+    """The id of the user who asks; a program or the service itself has no account of its own."""
+    if actor.id is None:
+        raise Unauthenticated
+    return actor.id
+
+
 def require_admin(actor: Actor) -> None:
     if not actor.is_admin:
         raise AdminOnly
+
+
+def may(actor: Actor, scope: str) -> bool:
+    """Whether this is an admin, or a service account that was given the scope."""
+    return actor.is_admin or scope in actor.scopes
+
+
+def require_scope(actor: Actor, scope: str) -> None:
+    if not may(actor, scope):
+        raise AdminOnly(f"This takes an admin, or a service account with the scope {scope}.")
 
 
 def require_self_or_admin(actor: Actor, user_id: UUID) -> None:

@@ -103,6 +103,32 @@ def disable(user: User, *, by: Actor, at: datetime) -> list[Event]:
     return [events.Disabled(by=by.id, at=at)]
 
 
+def delete(user: User, *, by: Actor, at: datetime) -> list[Event]:
+    """Everyone may delete their own account, an admin anyone's; names stay taken while the grace lasts."""
+    require_self_or_admin(by, user.id)
+    _must_exist(user)
+    if user.status is Status.DELETED:
+        raise StatusAlreadySet
+    _may_change(user, by)
+    return [events.Deleted(by=by.id, at=at)]
+
+
+def erase(user: User, reason: str, *, by: Actor, at: datetime) -> list[Event]:
+    """Forget a user for good, whatever the status; nobody but an admin or an operator may."""
+    require_admin(by)
+    _must_exist(user)
+    return [events.ErasureRequested(by=by.id, at=at, reason=reason)]
+
+
+def sweep(
+    user: User, status: Status, closed_at: datetime | None, before: datetime, *, by: Actor, at: datetime
+) -> list[Event]:
+    """Erase an account that has had a status since before a time; one that is back by now stays."""
+    if user.status is not status or closed_at is None or closed_at >= before:
+        return []
+    return erase(user, status.value, by=by, at=at)
+
+
 def _must_exist(user: User) -> None:
     if not user.exists:
         raise NotFound

@@ -106,6 +106,11 @@ class StatusAlreadySet(Conflict):
     message = "The account has this status already."
 
 
+class AlreadyVerified(Conflict):
+    code = "already_verified"
+    message = "The email of this account is verified already."
+
+
 class AccountDeleted(Conflict):
     code = "account_deleted"
     message = "The account is deleted; an admin can restore it while its grace lasts."
@@ -143,6 +148,20 @@ class KeyReused(Refusal):
 
     code = "idempotency_key_reused"
     message = "This Idempotency-Key was used for another method, path or body; take a new one."
+
+
+class TooManyAttempts(Refusal):
+    """Too many have failed, or asked, lately; the next one has to wait."""
+
+    code = "too_many_attempts"
+    message = "There were too many attempts; wait before the next one."
+
+
+class TokenGone(Refusal):
+    """A token of a mail that was ours once: used, replaced by a newer one, or too old."""
+
+    code = "token_gone"
+    message = "This link was used before, has expired, or was replaced by a newer one; ask for another."
 
 
 class Stale(Refusal):

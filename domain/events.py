@@ -113,6 +113,18 @@ class SecretChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
     way: Literal["changed", "reset"] = "changed"
 
 
+class PasswordResetRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody asked for a link to set a new secret; it goes to the email of the account."""
+
+    stored_name = "users.password_reset_requested.v1"
+
+
+class VerificationRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The user asked for a link to verify the email."""
+
+    stored_name = "users.verification_requested.v1"
+
+
 class Enabled(Event, frozen=True, kw_only=True, omit_defaults=True):
     stored_name = "users.enabled.v1"
 
@@ -132,9 +144,13 @@ class Restored(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ErasureRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """From here on the user's personal data is to be forgotten; the key is destroyed with this event."""
+    """From here on the user's personal data is to be forgotten; the key is destroyed with this event.
+
+    `reason` is one word: the status whose grace is over, or what an operator gave, such as a ticket's number.
+    """
 
     stored_name = "users.erasure_requested.v1"
+    reason: str = ""
 
 
 class Erased(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,6 +170,8 @@ EVENTS: tuple[type[Event], ...] = (
     UsernameChanged,
     RoleChanged,
     SecretChanged,
+    PasswordResetRequested,
+    VerificationRequested,
     Enabled,
     Disabled,
     Deleted,

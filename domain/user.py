@@ -158,6 +158,8 @@ _EVOLVERS: dict[type[Event], Callable[[User, Any], User]] = {
     events.UsernameChanged: lambda user, event: _touched(user, event, username=event.username),
     events.RoleChanged: _role_changed,
     events.SecretChanged: lambda user, event: _touched(user, event, epoch=user.epoch + 1),
+    events.PasswordResetRequested: lambda user, event: replace(user, version=user.version + 1),
+    events.VerificationRequested: lambda user, event: replace(user, version=user.version + 1),
     events.Enabled: _returned,
     events.Disabled: _ended(Status.DISABLED),
     events.Deleted: _ended(Status.DELETED),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -16,17 +15,15 @@ from domain.values import Role, Status
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.postgres.reads import PointReads
 
-FRESH_FOR = 1.0
-"""Seconds for which a process trusts what it read of an account: the longest that a revoked token works."""
-
-MAX_REMEMBERED = 50_000
-
+# One statement sees one moment: the row is as it was when the log ended at the position beside it.
 _BY_ID = """
-SELECT user_id, secret_hash, epoch, status, role, verified, carried, carried_from
+SELECT user_id, secret_hash, epoch, status, role, verified, carried, carried_from,
+       (SELECT coalesce(max(position), 0) FROM events)
 FROM credentials WHERE user_id = ANY(%b::uuid[])"""
 
 _BY_NAME = """
-SELECT n.digest, s.user_id, s.secret_hash, s.epoch, s.status, s.role, s.verified, s.carried, s.carried_from
+SELECT n.digest, s.user_id, s.secret_hash, s.epoch, s.status, s.role, s.verified, s.carried, s.carried_from,
+       (SELECT coalesce(max(position), 0) FROM events)
 FROM names n JOIN credentials s USING (user_id)
 WHERE n.kind IN ('email', 'username') AND n.digest = ANY(%b::bytea[])"""
 
@@ -41,21 +38,13 @@ class PostgresAccounts:
         self._pool = pool
         self._by_id = PointReads(conninfo, _BY_ID, _by_id)
         self._by_name = PointReads(conninfo, _BY_NAME, _by_name)
-        self._remembered: dict[UUID, tuple[float, Credential | None]] = {}
 
     async def find(self, login: str) -> Credential | None:
         kind: Literal["email", "username"] = "email" if "@" in login else "username"
         return await self._by_name.get(self._keyring.digest(kind, login))
 
-    async def of(self, user_id: UUID, *, fresh: bool = False) -> Credential | None:
-        now = time.monotonic()
-        if not fresh and (known := self._remembered.get(user_id)) and now - known[0] < FRESH_FOR:
-            return known[1]
-        credential = await self._by_id.get(user_id)
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[user_id] = (now, credential)
-        return credential
+    async def of(self, user_id: UUID) -> Credential | None:
+        return await self._by_id.get(user_id)
 
     async def holder(self, kind: NameKind, entered: str) -> UUID | None:
         found = await self._by_name.get(self._keyring.digest(kind, entered))
@@ -73,17 +62,13 @@ class PostgresAccounts:
         except psycopg.OperationalError:
             raise Unavailable from None
 
-    def forget(self, user_id: UUID) -> None:
-        """Ask the database the next time, because this process has just changed the account."""
-        self._remembered.pop(user_id, None)
-
     async def close(self) -> None:
         await self._by_id.close()
         await self._by_name.close()
 
 
 def _credential(row: Sequence[Any]) -> Credential:
-    user_id, secret_hash, epoch, status, role, verified, carried_session, carried_from = row
+    user_id, secret_hash, epoch, status, role, verified, carried_session, carried_from, as_of = row
     return Credential(
         user_id=user_id,
         secret_hash=secret_hash,
@@ -93,6 +78,7 @@ def _credential(row: Sequence[Any]) -> Credential:
         verified=verified,
         carried_session=carried_session,
         carried_from=carried_from,
+        as_of=as_of,
     )
 
 

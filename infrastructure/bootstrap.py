@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, LiteralString
-from uuid import uuid4
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
@@ -16,24 +18,47 @@ from application.commands import COMMANDS
 from application.ports import Change, Clock, PasswordHasher, Ports, Rules
 from application.queries import QUERIES
 from infrastructure.accounts import PostgresAccounts
+from infrastructure.breached import BreachedSecrets
+from infrastructure.clients import PostgresClients
 from infrastructure.clock import SystemClock
 from infrastructure.cursors import SealedCursors
 from infrastructure.directory import PostgresDirectory
+from infrastructure.erasure.wiring import Erasure, erasure
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
+from infrastructure.expiry import expiry_jobs
+from infrastructure.mail.mailer import Mailer, Surroundings, make_mailer
 from infrastructure.nats.relay import Relay
 from infrastructure.passwords import BcryptHasher
 from infrastructure.postgres.claims import PostgresClaims
-from infrastructure.postgres.notifications import EVENTS, PROJECTIONS, Notifications
+from infrastructure.postgres.notifications import (
+    CHANNELS,
+    ENDED_SESSIONS,
+    EVENTS,
+    KEYS,
+    PROJECTIONS,
+    Notifications,
+)
 from infrastructure.repeats import PostgresRepeats
+from infrastructure.security_log import PostgresSecurityLog
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
+from infrastructure.telemetry.call_home import CallHome
+from infrastructure.telemetry.database import Database
+from infrastructure.telemetry.metrics import Metrics, Sources
+from infrastructure.throttle import PostgresThrottle
+from infrastructure.tokens.issuing import Settling, issuing
+from infrastructure.tokens.links import LinkTokens, PostgresLinks
 from infrastructure.tokens.local import LocalTokens
+from infrastructure.tokens.revocation import PostgresRevocations
 from infrastructure.tokens.sessions import PostgresSessions
 from infrastructure.visibility import PostgresVisibility
 from interfaces.scheduler import Job, Scheduler
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector
+
+if TYPE_CHECKING:
+    from infrastructure.telemetry.tracing import Tracing
 
 SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
 """Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
@@ -46,7 +71,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     tokens: LocalTokens
     projectors: list[Projector]
     relay: Relay
+    mailer: Mailer
     scheduler: Scheduler
+    erasure: Erasure
+    metrics: Metrics
+    tracing: Tracing | None
     instance_id: str
     pool: Any
     nats_url: str
@@ -55,12 +84,20 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 class _Remembering(PostgresEventLog):
     """The log, telling this process's memory of accounts what it has just changed."""
 
-    accounts: PostgresAccounts
+    revocations: PostgresRevocations
+    tracing: Tracing | None = None
 
     async def append(self, change: Change) -> int:
-        position = await super().append(change)
-        self.accounts.forget(change.after.id)
+        if self.tracing is None:
+            position = await super().append(change)
+        else:
+            position = await self.tracing.append(change, super().append)
+        self.revocations.changed_here(change.after.id, position)
         return position
+
+    async def email_of(self, user_id: UUID) -> str:
+        """The email that a token in Mainflux's form names its user by."""
+        return (await self.load(user_id)).user.email
 
 
 @asynccontextmanager
@@ -71,10 +108,14 @@ async def open_service(
     *,
     clock: Clock | None = None,
     hasher: PasswordHasher | None = None,
+    port: int | None = None,
 ) -> AsyncIterator[Service]:
     """Wire the service. Any part can be replaced by keyword; everything is closed on the way out."""
     async with AsyncExitStack() as stack:
-        notifications = await stack.enter_async_context(Notifications(standing.direct, EVENTS, PROJECTIONS))
+        instance_id = settings.instance_id or str(uuid4())
+        tracing = _tracing(stack, settings, instance_id)
+        page_trace = tracing.page if tracing else None
+        notifications = await stack.enter_async_context(Notifications(standing.direct, *CHANNELS))
         appender = await stack.enter_async_context(Appender(standing.direct))
         pool = await _pool(stack, settings, standing)
 
@@ -83,7 +124,14 @@ async def open_service(
         streams = stream_reads(standing.conninfo)
         stack.push_async_callback(streams.close)
         log = _Remembering(streams, appender, keys.mapper, keys.keyring, standing.conninfo)
-        log.accounts = accounts
+        revocations = await stack.enter_async_context(
+            PostgresRevocations(
+                standing.direct,
+                accounts,
+                [notifications.signals[channel] for channel in (EVENTS, ENDED_SESSIONS)],
+            )
+        )
+        log.revocations, log.tracing = revocations, tracing
         directory = PostgresDirectory(standing.conninfo, pool)
         stack.push_async_callback(directory.close)
         visibility = await stack.enter_async_context(
@@ -92,13 +140,24 @@ async def open_service(
         if hasher is None:
             hasher = bcrypt = BcryptHasher(settings.bcrypt_cost)
             stack.callback(bcrypt.close)
-        tokens = LocalTokens(
-            keys.signing,
-            life=settings.access_token_duration,
-            issuer=settings.issuer,
-            audience=settings.audience,
+        settling = Settling(standing.direct, keys.keyring, settings.signing_algorithm)
+        tokens = await stack.enter_async_context(
+            issuing(settings, settling, pool, notifications.signals[KEYS], log.email_of)
         )
-        repeats = PostgresRepeats(standing.conninfo, keys.keyring, pool)
+        throttle = PostgresThrottle(standing.conninfo, keys.keyring, pool, enabled=settings.throttle)
+        stack.push_async_callback(throttle.close)
+        sessions = PostgresSessions(
+            pool,
+            keys.keyring,
+            life=settings.refresh_token_duration,
+            issuer=settings.issuer,
+            access_life=settings.access_token_duration,
+        )
+        sessions.when_ended = revocations.doubt
+        stack.push_async_callback(sessions.close)
+        clients = PostgresClients(standing.conninfo)
+        stack.push_async_callback(clients.close)
+        repeats = PostgresRepeats(standing.conninfo, keys.keyring)
         stack.push_async_callback(repeats.close)
         ports = Ports(
             log=log,
@@ -108,23 +167,55 @@ async def open_service(
             cursors=SealedCursors(keys.keyring.cursor_key),
             visibility=visibility,
             tokens=tokens,
-            sessions=PostgresSessions(
-                pool, keys.keyring, life=settings.refresh_token_duration, issuer=settings.issuer
-            ),
+            revocations=revocations,
+            sessions=sessions,
+            links=PostgresLinks(LinkTokens(keys.keyring), pool),
+            security_log=await stack.enter_async_context(PostgresSecurityLog(pool)),
             hasher=hasher,
+            throttle=throttle,
+            clients=clients,
             clock=clock or SystemClock(),
             rules=Rules(
                 self_register=settings.self_register,
                 unverified_allowed=settings.unverified_allowed,
                 secret_allowed=settings.secret_allowed,
+                issuer=settings.issuer,
+                audience=settings.audience,
+                public_url=settings.public_url or "",
+                **_breached(stack, settings),
             ),
         )
         wake_up = notifications.signals[EVENTS]
-        jobs: list[Job] = []
+        jobs: list[Job] = expiry_jobs(pool, ports.clock, settings.security_log_retention)
+        if settings.send_telemetry and settings.telemetry_url:
+            jobs.append(CallHome(settings.telemetry_url, pool, version("usersd")).job())
+        mailer = make_mailer(
+            settings,
+            standing,
+            keys,
+            Surroundings(
+                pool=pool,
+                wake_up=wake_up,
+                clock=ports.clock,
+                security_log=ports.security_log,
+                port=port or settings.http_port,
+            ),
+        )
+        jobs.append(mailer.job())
+        figures = Database(standing.direct, {model.name: model.version for model in READ_MODELS})
+        stack.push_async_callback(figures.close)
+        metrics = Metrics(
+            Sources(database=figures, appender=appender, pool=pool, hasher=hasher, version=version("usersd"))
+        )
+        bus = Bus(ports, COMMANDS, QUERIES, metrics.use_case, tracing.use_case if tracing else None)
+        stopping = asyncio.Event()
+        erasing = erasure(settings, standing, keys, pool, bus, stopping)
         yield Service(
-            bus=Bus(ports, COMMANDS, QUERIES),
+            bus=bus,
             tokens=tokens,
-            projectors=[Projector(model, keys.reader, standing.direct, wake_up) for model in READ_MODELS],
+            projectors=[
+                Projector(model, keys.reader, standing.direct, wake_up, page_trace) for model in READ_MODELS
+            ],
             relay=Relay(
                 keys.reader,
                 standing.direct,
@@ -133,12 +224,38 @@ async def open_service(
                 pii="none" if settings.events_pii == "none" else "full",
                 replicas=settings.stream_replicas,
                 max_age=settings.stream_max_age.total_seconds() if settings.stream_max_age else None,
+                trace=page_trace,
             ),
-            scheduler=Scheduler(jobs, PostgresClaims(pool)),
-            instance_id=settings.instance_id or str(uuid4()),
+            mailer=mailer,
+            scheduler=Scheduler([*jobs, settling.job(), *erasing.jobs], PostgresClaims(pool), stopping),
+            erasure=erasing,
+            metrics=metrics,
+            tracing=tracing,
+            instance_id=instance_id,
             pool=pool,
             nats_url=standing.nats_url,
         )
+
+
+def _tracing(stack: AsyncExitStack, settings: Settings, instance_id: str) -> Tracing | None:
+    if settings.jaeger_url is None:
+        return None
+    # Imported here because the libraries are large and nobody else needs them.
+    from infrastructure.telemetry.tracing import Tracing
+
+    tracing = Tracing(
+        settings.jaeger_url, settings.jaeger_trace_ratio, instance_id=instance_id, version=version("usersd")
+    )
+    stack.push_async_callback(tracing.close)
+    return tracing
+
+
+def _breached(stack: AsyncExitStack, settings: Settings) -> dict[str, Any]:
+    if settings.breached_secrets is None:
+        return {}
+    breached = BreachedSecrets(settings.breached_secrets)
+    stack.callback(breached.close)
+    return {"secret_breached": breached.holds}
 
 
 async def _pool(stack: AsyncExitStack, settings: Settings, standing: Standing) -> AsyncConnectionPool:

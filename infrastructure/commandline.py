@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import psycopg
 
+from application.clients import ClientAdministration
+from application.erasures import ErasureOperations
+from application.key_operations import KeyOperations
 from application.operations import Operations
+from infrastructure.breached import NoBreachList
+from infrastructure.clients import PostgresClientAdministration
+from infrastructure.clock import SystemClock
 from infrastructure.embedded import EmbeddedError
-from infrastructure.event_store.keyring import WrongRootKey
+from infrastructure.event_store.keyring import RootKeyReplaced, WrongRootKey
+from infrastructure.key_operations import PostgresKeyOperations
 from infrastructure.logs import configure
+from infrastructure.mail.wording import TemplateError
 from infrastructure.operations import PostgresOperations
 from infrastructure.postgres.migrate import MigrationError
 from infrastructure.root_key import RootKeyMissing
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
 from infrastructure.settings.dormant import warning as dormant_warning
+from infrastructure.settings.kinds import ROOT_KEY
 from infrastructure.standing import StandingError, attach, open_keys, prepare, stand
 from interfaces.cli.main import main as run_command_line
 from interfaces.cli.output import FAILURE, TRY_AGAIN, USAGE
@@ -25,8 +35,11 @@ from interfaces.cli.tools import CommandFailed, Shown
 _MENDABLE: tuple[type[Exception], ...] = (
     EmbeddedError,
     MigrationError,
+    NoBreachList,
     RootKeyMissing,
+    RootKeyReplaced,
     StandingError,
+    TemplateError,
     WrongRootKey,
 )
 
@@ -42,13 +55,15 @@ class WiredTools:
 
     def run(self, say: Say) -> None:
         # Imported here because only this command needs the HTTP server.
+        from infrastructure.mail.mailer import templates_of
         from infrastructure.serving import CannotListen, address_of, serve
 
         settings = _chosen("run", say)
         configure(settings.log_level)
         with _plainly(CannotListen):
-            # A taken port is told before anything is made or started.
+            # A taken port and a template that cannot be used are told before anything is made or started.
             address_of(settings)
+            templates_of(settings)
         with _plainly(CannotListen), stand(settings) as standing:
             prepare(standing, say)
 
@@ -63,6 +78,22 @@ class WiredTools:
         with _plainly(), attach(_chosen("run", say), create=True) as standing:
             prepare(standing, say)
 
+    def keys(self) -> AbstractContextManager[KeyOperations]:
+        return _keys()
+
+    def root_key_in(self, file: Path) -> bytes:
+        try:
+            return ROOT_KEY.parse(file.read_text("ascii"))  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            reason = f"{file} does not hold {ROOT_KEY.expected} ({type(error).__name__})."
+            raise CommandFailed(reason, USAGE) from None
+
+    def clients(self) -> AbstractContextManager[ClientAdministration]:
+        return _clients()
+
+    def erasures(self) -> AbstractContextManager[ErasureOperations]:
+        return _erasures()
+
     def operations(self) -> AbstractContextManager[Operations]:
         return _operations()
 
@@ -72,6 +103,33 @@ def _operations() -> Iterator[Operations]:
     with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresOperations(standing, open_keys(standing))
+
+
+@contextmanager
+def _keys() -> Iterator[KeyOperations]:
+    settings = _chosen("run", lambda line: None)
+    with _plainly(), attach(settings) as standing:
+        prepare(standing)
+        yield PostgresKeyOperations(standing, settings)
+
+
+@contextmanager
+def _clients() -> Iterator[ClientAdministration]:
+    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
+        prepare(standing)
+        yield PostgresClientAdministration(standing.conninfo, SystemClock().now)
+
+
+@contextmanager
+def _erasures() -> Iterator[ErasureOperations]:
+    # Imported here because only these commands wire a whole service.
+    from infrastructure.erasure.ledger import LedgerUnusable
+    from infrastructure.erasure.operations import PostgresErasureOperations
+
+    settings = _chosen("run", lambda line: None)
+    with _plainly(LedgerUnusable), attach(settings) as standing:
+        prepare(standing)
+        yield PostgresErasureOperations(standing, settings)
 
 
 def _load(role: str) -> Loaded:

@@ -98,7 +98,7 @@ def _status(row: tuple[object, ...], now: datetime) -> ProjectionStatus:
     name, version, generation, live, position, head, advanced_at, error, owned, parked, waiting = row
     assert isinstance(head, int)
     assert isinstance(position, int)
-    lag = (now - _time_of(waiting, now)).total_seconds()
+    lag = (now - time_of(waiting, now)).total_seconds()
     state = "building" if not live else "running" if owned else "no owner"
     return msgspec.convert(
         {
@@ -122,7 +122,7 @@ class _Stored(msgspec.Struct):
     at: datetime
 
 
-def _time_of(state: object, otherwise: datetime) -> datetime:
+def time_of(state: object, otherwise: datetime) -> datetime:
     """When the event that a projection waits before was appended; it may be one that cannot be read."""
     try:
         return msgspec.json.decode(state, type=_Stored).at if isinstance(state, bytes) else otherwise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +19,9 @@ T = TypeVar("T")
 
 WAITING_PER_CORE = 64
 
+NICENESS = 10
+"""How far the threads step back (nice(2)): whoever does not log in must not wait for those who do."""
+
 
 class BcryptHasher:
     """Implements the port PasswordHasher. bcrypt releases the interpreter lock while it works."""
@@ -24,7 +29,8 @@ class BcryptHasher:
     def __init__(self, cost: int) -> None:
         self._cost = cost
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(cores, "bcrypt")
+        self.cores = cores
+        self._threads = ThreadPoolExecutor(cores, "bcrypt", _step_back)
         self._limit = WAITING_PER_CORE * cores
         self.waiting = 0
         # Checked for an unknown user, so that the answer takes as long as for a known one.
@@ -54,6 +60,12 @@ class BcryptHasher:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    # On Linux a priority belongs to a thread; elsewhere it would be that of the whole process.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _matches(given: bytes, against: bytes) -> bool:

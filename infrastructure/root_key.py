@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from pathlib import Path
 
 import psycopg
 
+from infrastructure.event_store.keyring import fingerprint_of
 from infrastructure.settings import Settings
 
 FILE = "root.key"
+REPLACEMENT = "root.key.next"
 
 
 class RootKeyMissing(Exception):
@@ -25,6 +28,7 @@ def root_key(settings: Settings, conninfo: str) -> bytes:
     if settings.root_key is not None:
         return settings.root_key.reveal()
     file = settings.data_dir / FILE
+    FileOfRootKey(file).settle(conninfo)
     if not file.exists():
         if settings.postgres_conninfo() is not None:
             raise RootKeyMissing("MG_USERS_ROOT_KEY is needed with a PostgreSQL of your own.")
@@ -35,6 +39,38 @@ def root_key(settings: Settings, conninfo: str) -> bytes:
             )
         _write_private(file, secrets.token_bytes(32).hex())
     return _read(file)
+
+
+class FileOfRootKey:
+    """The file that holds the root key of a database of our own, and how another key takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._next = path.with_name(REPLACEMENT)
+
+    def prepare(self, key: bytes) -> None:
+        """Have the next key on disk beside the present one."""
+        _write_private(self._next, key.hex())
+
+    def adopt(self) -> None:
+        """Put the next key into the place of the present one."""
+        self._next.rename(self.path)
+        _flush(self.path.parent)
+
+    def settle(self, conninfo: str) -> None:
+        """Finish or undo a replacement that was interrupted; the database tells which of the two it was."""
+        if not self._next.exists():
+            return
+        stored = _stored_fingerprint(conninfo)
+        if stored is not None and hmac.compare_digest(stored, fingerprint_of(_read(self._next))):
+            self.adopt()
+        elif stored is not None and hmac.compare_digest(stored, fingerprint_of(_read(self.path))):
+            self._next.unlink()
+
+
+def file_of_root_key(settings: Settings) -> FileOfRootKey | None:
+    """The file that the root key came from, where it is not the operator's to keep."""
+    return FileOfRootKey(settings.data_dir / FILE) if settings.root_key is None else None
 
 
 def _read(file: Path) -> bytes:
@@ -48,18 +84,33 @@ def _read(file: Path) -> bytes:
 
 
 def _was_used(conninfo: str) -> bool:
+    return _stored_fingerprint(conninfo) is not None
+
+
+def _stored_fingerprint(conninfo: str) -> bytes | None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         made = connection.execute("SELECT to_regclass('root_key') IS NOT NULL").fetchone()
         if made is None or not made[0]:
-            return False
-        return connection.execute("SELECT 1 FROM root_key").fetchone() is not None
+            return None
+        row = connection.execute("SELECT fingerprint FROM root_key").fetchone()
+        return bytes(row[0]) if row else None
 
 
 def _write_private(file: Path, text: str) -> None:
-    temporary = file.with_suffix(".new")
+    temporary = file.with_name(f"{file.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as handle:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.rename(file)
+    _flush(file.parent)
+
+
+def _flush(folder: Path) -> None:
+    """Have a rename on disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

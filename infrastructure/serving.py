@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -15,8 +14,6 @@ from uuid import uuid4
 
 import psycopg
 import uvloop
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 from litestar.handlers import HTTPRouteHandler
 
 from application.bus import Bus
@@ -28,16 +25,15 @@ from domain.errors import Conflict
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
+from infrastructure.http_server import HttpServer
 from infrastructure.postgres.migrate import MigrationError, pending
 from infrastructure.process import tune
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
+from infrastructure.telemetry.observer import observer_of
 from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
 from interfaces.http.operations import Health
-
-MAX_CONNECTIONS = 16_384
-"""Open connections at once; further ones wait to be accepted."""
 
 log = logging.getLogger("usersd")
 
@@ -53,17 +49,17 @@ def serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[s
 
 async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
     host, port = address_of(settings)
-    async with open_service(settings, standing, keys) as service:
+    async with open_service(settings, standing, keys, port=port) as service:
         await make_first_admin(service.bus, settings)
         app = application(service, settings, standing)
-        server = _server(app, settings, host, port)
+        server = HttpServer(app, settings, host, port)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         tasks = _background(service)
         tune()
-        serving = asyncio.create_task(server.serve(), name="http")
+        serving = server.start()
         scheme = "https" if settings.http_server_cert else "http"
         named = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
         ready(f"{scheme}://{named}:{port}")
@@ -72,34 +68,11 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         if serving.done():
             raise CannotListen(f"The HTTP server ended by itself: {serving.exception() or 'no reason given'}")
         log.info("stopping: requests in flight are finished first")
-        server.stop()  # type: ignore[no-untyped-call]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(serving, settings.shutdown_timeout.total_seconds())
+        await server.stop(settings.shutdown_timeout.total_seconds())
         app.flush()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _server(app: Outermost, settings: Settings, host: str, port: int) -> Server:
-    """Granian in this process and on this event loop."""
-    return Server(
-        app,
-        address=host,
-        port=port,
-        interface="asgi",  # type: ignore[arg-type]
-        websockets=False,
-        log_enabled=False,
-        backlog=1024,
-        backpressure=MAX_CONNECTIONS,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=int(settings.http_read_header_timeout.total_seconds() * 1000)
-        ),
-        ssl_cert=settings.http_server_cert,
-        ssl_key=settings.http_server_key,
-        ssl_ca=settings.http_client_ca_certs,
-        ssl_client_verify=settings.http_client_ca_certs is not None,
-    )
 
 
 def application(
@@ -121,6 +94,11 @@ def application(
         ),
         readiness=readiness,
         max_body_bytes=settings.http_max_body_bytes,
+        body_timeout=settings.http_read_timeout.total_seconds(),
+        trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
+        exposition=service.metrics.render,
+        observer=observer_of(service.metrics, service.tracing),
         access_log=AccessLog(_to_stdout) if settings.log_level in ("debug", "info") else None,
         more_routes=more_routes,
     )
@@ -165,7 +143,7 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
 
 def _background(service: Service) -> list[asyncio.Task[None]]:
     work: list[Coroutine[Any, Any, Any]] = [projector.run() for projector in service.projectors]
-    work += [service.relay.run(), service.scheduler.run()]
+    work += [service.relay.run(), service.mailer.run(), service.scheduler.run(), service.erasure.run()]
     return [asyncio.create_task(_watched(coroutine)) for coroutine in work]
 
 

@@ -9,13 +9,12 @@ import msgspec
 import psycopg
 
 from infrastructure import embedded
-from infrastructure.event_store.keyring import Keyring, open_keyring
+from infrastructure.event_store.keyring import Keyring, open_keyring, read_epochs
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
 from infrastructure.postgres.migrate import migrate
 from infrastructure.root_key import root_key
 from infrastructure.settings import Settings
-from infrastructure.tokens.signing import SigningKey, open_signing_keys
 from projections import tables
 from projections.catalogue import READ_MODELS
 
@@ -40,7 +39,6 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """What the root key opens."""
 
     keyring: Keyring
-    signing: list[SigningKey]
     mapper: EventMapper
     reader: EventReader
 
@@ -91,12 +89,12 @@ def prepare(standing: Standing, report: object = None) -> None:
 
 
 def open_keys(standing: Standing) -> Keys:
-    """Open the keyring and the signing keys. Raises keyring.WrongRootKey."""
+    """Open the keyring. Raises keyring.WrongRootKey."""
     with psycopg.connect(standing.direct, autocommit=True) as connection:
         keyring = open_keyring(connection, standing.root_key)
-        signing = open_signing_keys(connection, keyring)
+    keyring.learn_from(lambda: read_epochs(standing.direct, standing.root_key))
     mapper = EventMapper()
-    return Keys(keyring=keyring, signing=signing, mapper=mapper, reader=EventReader(mapper, keyring))
+    return Keys(keyring=keyring, mapper=mapper, reader=EventReader(mapper, keyring))
 
 
 def _standing(

@@ -93,7 +93,9 @@ class PostgresThrottle:
         counts = await asyncio.gather(*map(self._counts.get, digests))
         welcome = any(count.welcomes(at) for count in counts if count)
         for limit, digest, count in zip(limits, digests, counts, strict=True):
-            if count is None or count.forgotten_at <= at or (welcome and limit.scope != "account from a network"):
+            if welcome and limit.scope != "account from a network":
+                continue
+            if count is None or count.forgotten_at <= at:
                 continue
             if count.waits_until is not None and count.waits_until > at:
                 raise _too_many(count.waits_until - at)

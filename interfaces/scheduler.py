@@ -38,17 +38,21 @@ class Claims(Protocol):
 
 
 class Scheduler:
-    """Runs jobs until cancelled; a job that fails is logged and tried again."""
+    """Runs jobs until cancelled; a job that fails is logged and tried again.
 
-    def __init__(self, jobs: Sequence[Job], claims: Claims) -> None:
-        self._jobs = jobs
+    A job that may take long looks at `stopping` between its steps: when it is set, the process waits for it.
+    """
+
+    def __init__(self, jobs: Sequence[Job], claims: Claims, stopping: asyncio.Event | None = None) -> None:
+        self.jobs = jobs
         self._claims = claims
+        self.stopping = stopping or asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Tick until cancelled, then wait for what is being done."""
         ticking = AsyncIOScheduler(timezone="UTC")
-        for job in self._jobs:
+        for job in self.jobs:
             # A late tick is as good as one in time; two of one job never run side by side.
             ticking.add_job(
                 self._tick,
@@ -63,6 +67,7 @@ class Scheduler:
         try:
             await asyncio.Event().wait()
         finally:
+            self.stopping.set()
             ticking.pause()
             # Shutting down would cancel what is being done instead of waiting for it.
             if self._running:

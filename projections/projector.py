@@ -12,7 +12,7 @@ import psycopg
 
 from projections.lease import Fenced, Lease, acquire, advance, is_fenced, release
 from projections.page import REFUSED, Folded, Poison, fold_page, park, parked, write_page
-from projections.readmodel import LogPages, ReadModel, table_name
+from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
 
 PAGE = 1000
 POLL = 0.25
@@ -30,8 +30,16 @@ class WakeUp(Protocol):
 class Projector:
     """Projects the log into one read model for as long as it holds the lease."""
 
-    def __init__(self, model: ReadModel, pages: LogPages, conninfo: str, wake_up: WakeUp) -> None:
+    def __init__(
+        self,
+        model: ReadModel,
+        pages: LogPages,
+        conninfo: str,
+        wake_up: WakeUp,
+        trace: PageTrace | None = None,
+    ) -> None:
         self._model = model
+        self._trace = trace
         self._pages = pages
         self._conninfo = conninfo
         self._wake_up = wake_up
@@ -94,6 +102,7 @@ class Projector:
         self._well = True
         if not page:
             return 0
+        ended = self._trace(f"project {self._model.name}", page) if self._trace else None
         table = table_name(self._model, lease.generation)
         # Read outside the transaction: nobody else can write these rows without moving the position.
         folded = await fold_page(connection, self._model, table, page, self._waiting)
@@ -103,6 +112,8 @@ class Projector:
             if is_fenced(error):
                 raise Fenced from None
             raise
+        if ended:
+            ended()
         lease.position = page[-1].position
         self._waiting.update(found.user_id for found in poison)
         return len(page)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 import psycopg
 
 from application.ports import Recorded, Unreadable
+
+PageTrace = Callable[[str, Sequence[Recorded | Unreadable]], Callable[[], None] | None]
+"""Begins the span of what is done with a page; answers with what ends it, None where nothing is traced."""
 
 
 class LogPages(Protocol):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from application.changing import append
+from application.limits import limits
 from application.messages import Command, Context, Receipt
 from application.ports import Ports
+from application.secrets import hash_new_secret
+from application.throttling import counting
 from domain.decisions import change_secret
 from domain.errors import WrongCredentials
 
@@ -24,8 +27,10 @@ async def handle(command: ChangeSecret, context: Context, ports: Ports) -> Recei
     # and has to show the secret that holds by then.
     before = await ports.log.load(command.user_id)
     decided = change_secret(before.user, by=context.actor, at=context.at)
-    account = await ports.accounts.of(command.user_id, fresh=True)
-    if not await ports.hasher.verify(command.old_secret, account.secret_hash if account else None):
-        raise WrongCredentials("The old secret is wrong.")
-    secret_hash = await ports.hasher.hash(command.new_secret)
+    async with counting(WrongCredentials, limits("secret", context, account=command.user_id), context, ports):
+        account = await ports.accounts.of(command.user_id)
+        if not await ports.hasher.verify(command.old_secret, account.secret_hash if account else None):
+            raise WrongCredentials("The old secret is wrong.")
+    names = (before.user.email, before.user.username)
+    secret_hash = await hash_new_secret(command.new_secret, ports, pointer="/new_secret", names=names)
     return await append(before, decided, context, ports, secret_hash=secret_hash)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from application.changing import append
 from application.messages import Command, Context, Receipt
 from application.ports import History, Ports
+from application.secrets import hash_new_secret
 from domain import events
 from domain.user import User
 
@@ -18,7 +19,8 @@ class CreateFirstAdmin(Command[Receipt], frozen=True, kw_only=True):
 
 
 async def handle(command: CreateFirstAdmin, context: Context, ports: Ports) -> Receipt:
-    secret_hash = await ports.hasher.hash(command.secret)
+    names = (command.account.email, command.account.username)
+    secret_hash = await hash_new_secret(command.secret, ports, pointer="", names=names)
     return await append(
         History(user=command.user),
         [command.account],

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+from uuid import UUID
+
+from application.limits import limits
 from application.messages import Command, Context, Tokens
-from application.ports import Ports
+from application.ports import Credential, Ports
+from application.security import SecurityFact
+from application.throttling import counting
 from domain.errors import WrongCredentials
 from domain.values import Status
 
@@ -17,16 +23,52 @@ class IssueTokens(Command[Tokens], frozen=True, kw_only=True):
     login: str
     secret: str
     description: str = ""
+    user_agent: str = ""
 
 
 async def handle(command: IssueTokens, context: Context, ports: Ports) -> Tokens:
     account = await ports.accounts.find(command.login)
-    matches = await ports.hasher.verify(command.secret, account.secret_hash if account else None)
-    if account is None or not matches or account.status is not Status.ENABLED:
-        raise WrongCredentials
+    held = limits("login", context, account=account.user_id if account else command.login)
+    async with counting(WrongCredentials, held, context, ports):
+        account = await _checked(command, context, ports, account)
     if account.secret_hash and ports.hasher.outdated(account.secret_hash):
         rehashed = await ports.hasher.hash(command.secret)
         await ports.accounts.rehashed(account.user_id, account.secret_hash, rehashed)
-    grant, refresh_token = await ports.sessions.open(account, command.description, context.at)
+    grant, refresh_token = await ports.sessions.open(
+        account, command.description, context.at, user_agent=command.user_agent, network=context.network
+    )
+    await _note(ports, context, account, "login", session_id=grant.session_id)
     access_token = await ports.tokens.access_token(grant, account, context.at)
     return Tokens(access_token=access_token, refresh_token=refresh_token)
+
+
+async def _checked(
+    command: IssueTokens, context: Context, ports: Ports, account: Credential | None
+) -> Credential:
+    """The account that the secret opens."""
+    matches = await ports.hasher.verify(command.secret, account.secret_hash if account else None)
+    if account is None or not matches or account.status is not Status.ENABLED:
+        why = "not enabled" if matches else "wrong secret" if account else "unknown name"
+        await _note(ports, context, account, "login_failed", why)
+        raise WrongCredentials
+    return account
+
+
+async def _note(
+    ports: Ports,
+    context: Context,
+    account: Credential | None,
+    kind: Literal["login", "login_failed"],
+    detail: str = "",
+    session_id: UUID | None = None,
+) -> None:
+    """The security log hears of every login; of the name that was tried it is told nothing."""
+    fact = SecurityFact(
+        kind=kind,
+        at=context.at,
+        user_id=account.user_id if account else None,
+        session_id=session_id,
+        network=context.network,
+        detail=detail,
+    )
+    await ports.security_log.record(fact)

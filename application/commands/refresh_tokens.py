@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from application.limits import limits
 from application.messages import Command, Context, Tokens
 from application.ports import Ports
+from application.throttling import counting
 from domain.errors import InvalidToken
 from domain.values import Status
 
@@ -15,9 +17,12 @@ class RefreshTokens(Command[Tokens], frozen=True, kw_only=True):
 
 
 async def handle(command: RefreshTokens, context: Context, ports: Ports) -> Tokens:
-    grant, refresh_token = await ports.sessions.refresh(command.refresh_token, context.at)
-    account = await ports.accounts.of(grant.user_id)
-    if account is None or account.status is not Status.ENABLED or account.epoch != grant.epoch:
-        raise InvalidToken
+    async with counting(InvalidToken, limits("refresh", context), context, ports):
+        grant, refresh_token = await ports.sessions.refresh(
+            command.refresh_token, context.at, network=context.network
+        )
+        account = await ports.accounts.of(grant.user_id)
+        if account is None or account.status is not Status.ENABLED or account.epoch != grant.epoch:
+            raise InvalidToken
     access_token = await ports.tokens.access_token(grant, account, context.at)
     return Tokens(access_token=access_token, refresh_token=refresh_token)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from application.changing import append
+from application.limits import limits
 from application.messages import Command, Context, Receipt
 from application.ports import History, Ports
+from application.secrets import hash_new_secret
+from application.throttling import count_each
 from domain import events
 from domain.decisions import register
 from domain.errors import EmailTaken, UsernameTaken
@@ -28,12 +31,15 @@ class RegisterUser(Command[Receipt], frozen=True, kw_only=True):
 
 async def handle(command: RegisterUser, context: Context, ports: Ports) -> Receipt:
     decided = register(command.account, by=context.actor, self_register=ports.rules.self_register)
+    if not context.actor.is_admin:
+        await count_each(limits("register", context), context, ports)
     # The append decides who wins a race; asking first only spares the cost of a hash.
     if await ports.accounts.holder("email", command.account.email):
         raise EmailTaken
     if command.account.username and await ports.accounts.holder("username", command.account.username):
         raise UsernameTaken
-    secret_hash = await ports.hasher.hash(command.secret)
+    names = (command.account.email, command.account.username)
+    secret_hash = await hash_new_secret(command.secret, ports, pointer="/credentials/secret", names=names)
     return await append(History(user=command.user), decided, context, ports, secret_hash=secret_hash)
 
 
@@ -42,7 +48,7 @@ async def opens_still(user_id: UUID, ports: Ports) -> bool:
 
     Who repeats a registration shows that secret, and is shown no more than by logging in with it.
     """
-    account = await ports.accounts.of(user_id, fresh=True)
+    account = await ports.accounts.of(user_id)
     if account is None or account.status is not Status.ENABLED:
         return False
     return account.epoch == User(id=user_id).epoch

@@ -6,7 +6,7 @@ from application.listing import UserFilter
 from application.messages import Context, Page, Query
 from application.paging import Paging, page_of
 from application.ports import Ports
-from domain.access import require_admin
+from domain.access import require_scope
 
 
 class ListUsers(Query[Page], frozen=True, kw_only=True):
@@ -22,5 +22,5 @@ class ListUsers(Query[Page], frozen=True, kw_only=True):
 
 
 async def handle(query: ListUsers, context: Context, ports: Ports) -> Page:
-    require_admin(context.actor)
+    require_scope(context.actor, "read_users")
     return await page_of(ports, query.filter, query.paging)

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from application.messages import Context, Query, UserView
 from application.ports import Ports
+from domain.access import may
 from domain.errors import NotFound
 
 
 class ViewUser(Query[UserView], frozen=True, kw_only=True):
-    """Show a user: whole to the user and to admins, as a public card to everyone else."""
+    """Show a user: whole to the user, to admins and to services that read users, else as a public card."""
 
     user_id: UUID
 
@@ -23,6 +24,6 @@ async def handle(query: ViewUser, context: Context, ports: Ports) -> UserView:
         if not user.exists:
             raise NotFound
         row = ports.directory.render(user)
-    if context.actor.is_admin or context.actor.id == query.user_id:
+    if may(context.actor, "read_users") or context.actor.id == query.user_id:
         return UserView(body=row.document, version=row.version)
     return UserView(body=row.card, version=None)

@@ -56,6 +56,8 @@ class Appender:
         self._closing = False
         self.batches = 0
         self.appended = 0
+        self.sizes = [0] * (MAX_BATCH.bit_length() + 1)
+        """How many batches there were of up to 1, 2, 4, … commands."""
 
     async def __aenter__(self) -> Appender:
         self._task = asyncio.create_task(self._run(), name="appender")
@@ -86,6 +88,11 @@ class Appender:
         self._queue.append(waiting)
         self._wake.set()
         return await waiting.future
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for the next batch."""
+        return len(self._queue)
 
     async def _run(self) -> None:
         while True:
@@ -141,6 +148,7 @@ class Appender:
             return
         self.batches += 1
         self.appended += len(batch)
+        self.sizes[(len(batch) - 1).bit_length()] += 1
         for waiting, row in zip(batch, rows, strict=True):
             _resolve(waiting, Outcome(*row))
 

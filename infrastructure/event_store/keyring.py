@@ -1,8 +1,8 @@
 """The keys at rest: a root key that wraps a keyring and derives nothing.
 
 The root key wraps one random look-up key (names), numbered random sealing epochs (each wraps the keys
-of users), one random refresh key, one random cursor key, and the signing keys. A user's key is random
-and wrapped by an epoch.
+of users), one random refresh key, one random cursor key, one random mail key, and the signing keys. A
+user's key is random and wrapped by an epoch.
 AES-256-GCM throughout, with a random nonce of 96 bits (NIST SP 800-38D).
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import LiteralString
 from uuid import UUID
 
@@ -23,9 +24,13 @@ from domain.values import name_key
 
 _NONCE = 12
 _TAG = 16
-_LOCK = 7310580243119867
-_PURPOSES: tuple[LiteralString, ...] = ("lookup", "refresh", "seal", "cursor")
+LOCK = 7310580243119867
+_PURPOSES: tuple[LiteralString, ...] = ("lookup", "refresh", "seal", "cursor", "mail")
 _NOBODY = UUID(int=0)
+_EPOCHS = "SELECT epoch, wrapped FROM keyring WHERE purpose = 'seal' AND wrapped IS NOT NULL"
+
+LINGER = 60.0
+"""Seconds for which a process can still open what it read just before an epoch was destroyed."""
 
 
 class WrongRootKey(Exception):
@@ -34,8 +39,16 @@ class WrongRootKey(Exception):
     def __init__(self) -> None:
         super().__init__(
             "MG_USERS_ROOT_KEY is not the key of this database: nothing in it can be opened with it. "
-            "Give the key that was in use when the database was made; it belongs to its backup."
+            "Give the key that was in use when the database was made, or that has taken its place since; it "
+            "belongs to its backup."
         )
+
+
+class RootKeyReplaced(Exception):
+    """The root key was replaced while this process ran."""
+
+    def __init__(self) -> None:
+        super().__init__("The root key was replaced: restart this process with the new one.")
 
 
 class UserKey:
@@ -66,14 +79,25 @@ class Keyring:
     """The unwrapped keyring of one process."""
 
     def __init__(
-        self, root: bytes, lookup: bytes, refresh: bytes, epochs: dict[int, bytes], cursor: bytes
+        self,
+        root: bytes,
+        lookup: bytes,
+        refresh: bytes,
+        epochs: dict[int, bytes],
+        cursor: bytes,
+        mail: bytes,
     ) -> None:
         self._root = AESGCM(root)
+        self._fingerprint = fingerprint_of(root)
         self._lookup = lookup
         self.refresh_key = refresh
         self.cursor_key = cursor
+        self.mail_key = mail
         self._epochs = {number: AESGCM(key) for number, key in epochs.items()}
         self.epoch = max(epochs)
+        self._left: dict[int, float] = {}
+        self._missed: dict[int, float] = {}
+        self._source: Callable[[], Mapping[int, bytes]] | None = None
 
     def digest(self, kind: str, entered: str) -> bytes:
         """The keyed hash under which a name is reserved: the same for every spelling of it."""
@@ -93,20 +117,75 @@ class Keyring:
 
     def new_user_key(self, user_id: UUID) -> UserKey:
         """A fresh random key for a user, wrapped by the present epoch."""
-        key = os.urandom(32)
-        wrapped = seal(self._epochs[self.epoch], key, _bound(user_id, self.epoch))
-        return UserKey(key, self.epoch, wrapped)
+        key, epoch = os.urandom(32), self.epoch
+        wrapped = seal(self._epochs[epoch], key, _bound(user_id, epoch))
+        return UserKey(key, epoch, wrapped)
 
     def user_key(self, user_id: UUID, epoch: int, wrapped: bytes) -> UserKey:
-        """Raises InvalidTag or KeyError where the row is not what this keyring wrapped."""
+        """Raises InvalidTag or KeyError where the row is not what this keyring wrapped.
+
+        Another process may have begun the epoch: then it is learnt, and what `learn` raises is raised.
+        """
+        if epoch not in self._epochs:
+            self._look_for(epoch)
         return UserKey(unseal(self._epochs[epoch], wrapped, _bound(user_id, epoch)), epoch, wrapped)
 
+    def rewrapped(self, user_id: UUID, epoch: int, wrapped: bytes, to: int) -> bytes:
+        """A user's key as another epoch wraps it. Raises as `user_key`."""
+        if epoch not in self._epochs:
+            self._look_for(epoch)
+        plain = unseal(self._epochs[epoch], wrapped, _bound(user_id, epoch))
+        return seal(self._epochs[to], plain, _bound(user_id, to))
+
+    def learn_from(self, source: Callable[[], Mapping[int, bytes]]) -> None:
+        """Where the sealing epochs can be read anew."""
+        self._source = source
+
+    def learn(self) -> None:
+        """Get to know the epochs that other processes have begun or destroyed.
+
+        A destroyed one is kept for a moment, for rows that were read while it was there.
+        Raises psycopg.OperationalError.
+        """
+        if self._source is None:
+            return
+        epochs, now = self._source(), time.monotonic()
+        for number, key in epochs.items():
+            if number not in self._epochs:
+                self._epochs[number] = AESGCM(key)
+        self.epoch = max(epochs)
+        for number in self._epochs.keys() - epochs.keys():
+            if now - self._left.setdefault(number, now) > LINGER:
+                del self._epochs[number]
+
+    def _look_for(self, epoch: int) -> None:
+        """Learn, unless it was in vain a moment ago: what is missing for good is not asked for all day."""
+        now = time.monotonic()
+        if now - self._missed.get(epoch, -LINGER) >= 1.0:
+            self.learn()
+            self._missed[epoch] = now
+
+    def require_root(self, connection: psycopg.Connection) -> None:
+        """Hold the root key as it is for the transaction. Raises RootKeyReplaced where it is another one.
+
+        Whoever stores what `wrap` made calls this in the same transaction: a process that has run since
+        before a change of the root key would store what nobody can open any more.
+        """
+        row = connection.execute("SELECT fingerprint FROM root_key FOR SHARE").fetchone()
+        if row is None or not hmac.compare_digest(bytes(row[0]), self._fingerprint):
+            raise RootKeyReplaced
+
     def wrap(self, secret: bytes, purpose: str) -> bytes:
-        """Wrap a secret by the root key itself, bound to what it is for."""
+        """Wrap a secret by the root key itself, bound to what it is for; see `require_root`."""
         return seal(self._root, secret, purpose.encode())
 
     def unwrap(self, wrapped: bytes, purpose: str) -> bytes:
         return unseal(self._root, wrapped, purpose.encode())
+
+
+def fingerprint_of(root: bytes) -> bytes:
+    """What the database holds of the root key, to tell a wrong one."""
+    return hashlib.sha256(b"usersd root key\x00" + root).digest()
 
 
 def open_keyring(connection: psycopg.Connection, root: bytes) -> Keyring:
@@ -115,9 +194,9 @@ def open_keyring(connection: psycopg.Connection, root: bytes) -> Keyring:
     Raises WrongRootKey.
     """
     cipher = AESGCM(root)
-    fingerprint = hashlib.sha256(b"usersd root key\x00" + root).digest()
+    fingerprint = fingerprint_of(root)
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         row = connection.execute("SELECT fingerprint FROM root_key").fetchone()
         if row is None:
             connection.execute("INSERT INTO root_key (fingerprint) VALUES (%s)", (fingerprint,))
@@ -144,7 +223,24 @@ def _read(connection: psycopg.Connection, root: bytes, cipher: AESGCM) -> Keyrin
             keys.setdefault(purpose, {})[epoch] = unseal(cipher, wrapped, f"{purpose}/{epoch}".encode())
     except InvalidTag:
         raise WrongRootKey from None
-    return Keyring(root, keys["lookup"][1], keys["refresh"][1], keys["seal"], keys["cursor"][1])
+    return Keyring(
+        root, keys["lookup"][1], keys["refresh"][1], keys["seal"], keys["cursor"][1], keys["mail"][1]
+    )
+
+
+def read_epochs(conninfo: str, root: bytes) -> dict[int, bytes]:
+    """The sealing epochs that have not been destroyed.
+
+    Raises psycopg.OperationalError, too where the root key was replaced since this process began: it cannot
+    know, but it can wait.
+    """
+    cipher = AESGCM(root)
+    with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
+        rows = connection.execute(_EPOCHS)
+        try:
+            return {epoch: unseal(cipher, wrapped, f"seal/{epoch}".encode()) for epoch, wrapped in rows}
+        except InvalidTag:
+            raise psycopg.OperationalError("the root key was replaced; restart with the new one") from None
 
 
 def _bound(user_id: UUID, epoch: int) -> bytes:

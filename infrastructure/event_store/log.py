@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -129,6 +130,9 @@ class PostgresEventLog:
         try:
             key = self.reader.key_of(rows[0])
             records = [self.reader.open(row, key) for row in rows]
+        except psycopg.OperationalError:
+            # The epoch of the key is new, and the keyring cannot be read at the moment.
+            raise Unavailable from None
         except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("the history of user %s cannot be read: %s", rows[0][1], type(error).__name__)
             raise HistoryUnreadable from None
@@ -140,7 +144,10 @@ class PostgresEventLog:
     async def append(self, change: Change) -> int:
         prepared = prepare(change, self._mapper, self._keyring)
         try:
-            return position_of(await self._appender.append(prepared))
+            outcome = await self._appender.append(prepared)
+            if outcome.outcome == "old_epoch":
+                await asyncio.to_thread(self._keyring.learn)
+            return position_of(outcome)
         except psycopg.Error as error:
             raise _refusal(error) from None
 

@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True):
     something was stored for the same idempotency key, and nothing is stored now.
     """
 
-    outcome: Literal["stored", "known", "conflict", "taken", "last_admin", "repeated"]
+    outcome: Literal["stored", "known", "conflict", "taken", "last_admin", "repeated", "old_epoch"]
     detail: str | None = None
     position: int | None = None
 
@@ -206,7 +206,8 @@ def position_of(outcome: Outcome) -> int:
     if outcome.outcome in ("stored", "known"):
         assert outcome.position is not None
         return outcome.position
-    if outcome.outcome == "conflict":
+    if outcome.outcome in ("conflict", "old_epoch"):
+        # Decided anew, a change is sealed under the epoch that holds now.
         raise errors.VersionConflict
     if outcome.outcome == "last_admin":
         raise errors.LastAdmin

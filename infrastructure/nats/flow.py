@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -11,6 +13,7 @@ from infrastructure.event_store.log import EventReader
 from infrastructure.nats.outgoing import Held, Limits, chain
 from infrastructure.nats.position import Lease, advance
 from infrastructure.nats.publisher import Answering, Publisher, check
+from projections.readmodel import PageTrace
 
 PAGE = 256
 IN_FLIGHT = 2
@@ -24,6 +27,8 @@ class _Sent(msgspec.Struct, frozen=True):
     sequence: int
     messages: int
     answering: Answering | None
+    ended: Callable[[], None] | None
+    forgotten: Sequence[UUID] = ()
 
 
 class Flow:
@@ -41,7 +46,11 @@ class Flow:
         publisher: Publisher,
         limits: Limits,
         first_page: int = PAGE,
+        trace: PageTrace | None = None,
+        forget: Callable[[UUID], Awaitable[None]] | None = None,
     ) -> None:
+        self._trace = trace
+        self._forget = forget
         self._connection = connection
         self._name = name
         self._lease = lease
@@ -84,7 +93,10 @@ class Flow:
             self._behind = found.messages[-1].event_id
         self._position = found.reached
         self._sequence += len(found.messages)
-        self._flight.append(_Sent(self._position, self._sequence, len(found.messages), answering))
+        ended = self._trace("publish", page) if self._trace else None
+        self._flight.append(
+            _Sent(self._position, self._sequence, len(found.messages), answering, ended, found.forgotten)
+        )
         return len(page) == self._size
 
     async def _settle(self, sent: _Sent) -> None:
@@ -92,7 +104,13 @@ class Flow:
             sent.answering, sent.sequence, alone=sent.messages == 1
         )
         sequence = sent.sequence if stored else self._lease.last_sequence
+        if self._forget is not None:
+            for user_id in sent.forgotten:
+                # Everything of theirs that was ever sent is stored by now, and nothing more will be.
+                await self._forget(user_id)
         await advance(self._connection, self._name, self._lease, sent.position, sequence)
+        if sent.ended:
+            sent.ended()
         self.moved = True
         self._size = min(self._size * 2, PAGE)
         if not self._flight:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from uuid import UUID
 
 import msgspec
 
 from application.ports import Recorded, Unreadable
+from domain.events import ErasureRequested
 from infrastructure.nats.publisher import Outgoing
 from interfaces.events.published import Pii, message_of, render, subject_of
 
@@ -23,11 +25,13 @@ class Held(Exception):
 class Chain(msgspec.Struct, frozen=True):
     """The messages of a run of events, and the position that the log is told to when they are stored.
 
-    There are fewer messages than events where the world does not hear of some.
+    There are fewer messages than events where the world does not hear of some. `forgotten` are the users
+    whose earlier messages must go before the log is told.
     """
 
     messages: Sequence[Outgoing]
     reached: int
+    forgotten: Sequence[UUID] = ()
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -42,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
 def chain(page: Sequence[Recorded | Unreadable], limits: Limits) -> Chain:
     """As much of a page as can be published in one go. Raises Held where that is nothing."""
     messages: list[Outgoing] = []
+    forgotten: list[UUID] = []
     reached = room = 0
     for event in page:
         try:
@@ -51,12 +56,14 @@ def chain(page: Sequence[Recorded | Unreadable], limits: Limits) -> Chain:
                 raise
             break
         reached = event.position
+        if event.name == ErasureRequested.stored_name:
+            forgotten.append(event.user_id)
         if message is not None:
             messages.append(message)
             room += len(message.body)
             if room > CHAIN_BYTES:
                 break
-    return Chain(messages, reached)
+    return Chain(messages, reached, forgotten)
 
 
 def _outgoing(event: Recorded | Unreadable, limits: Limits) -> Outgoing | None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from typing import Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import nats.errors
 import psycopg
@@ -20,12 +20,14 @@ from nats.js.errors import APIError
 from infrastructure.event_store.log import EventReader
 from infrastructure.nats.connection import BrokerUnreachable, close, connect
 from infrastructure.nats.flow import PAGE, Flow
+from infrastructure.nats.forget import forget
 from infrastructure.nats.outgoing import Held, Limits
 from infrastructure.nats.position import Fenced, Lease, acquire, enlist, note, release
 from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
 from infrastructure.nats.resynchronise import resynchronise
 from infrastructure.nats.stream import ensure_stream
 from interfaces.events.published import Pii
+from projections.readmodel import PageTrace
 
 NAME = "users"
 POLL = 0.25
@@ -56,7 +58,9 @@ class Relay:
         pii: Pii = "full",
         replicas: int = 1,
         max_age: float | None = None,
+        trace: PageTrace | None = None,
     ) -> None:
+        self._trace = trace
         self._reader = reader
         self._conninfo = conninfo
         self._url = nats_url
@@ -130,7 +134,13 @@ class Relay:
             there = await resynchronise(connection, NAME, lease, js, self._reader)
             await publisher.start(client, linked=self._replicas == 1)
             limits = Limits(self._pii, client.max_payload, there)
-            flow = Flow(connection, NAME, lease, self._reader, publisher, limits, size)
+
+            async def forget_user(user_id: UUID) -> None:
+                await forget(connection, js, user_id, lambda: self._renew(connection, lease))
+
+            flow = Flow(
+                connection, NAME, lease, self._reader, publisher, limits, size, self._trace, forget_user
+            )
             await self._follow(connection, lease, flow, publisher)
         except Refused:
             # The next session sends one message alone, whose answer tells the cause, and grows from there.

@@ -13,6 +13,7 @@ import psycopg
 from nats.js import JetStreamContext
 
 from application.ports import Recorded, Unreadable
+from domain.events import ErasureRequested
 from infrastructure.event_store.log import EventReader
 from infrastructure.nats.position import Lease, advance
 from infrastructure.nats.stream import LOOK_BACK, STREAM, last_sequence, newest_first
@@ -62,7 +63,8 @@ def _through(
     positions that the stream tells of, and those must not move us.
     """
     for event in events:
-        if isinstance(event, Unreadable):
+        # That a user was forgotten cannot be seen in the stream: it is done again.
+        if isinstance(event, Unreadable) or isinstance(event.event, ErasureRequested):
             break
         if str(event.event_id) in there or (since is not None and message_of(event) is None):
             since = event.position

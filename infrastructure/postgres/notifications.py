@@ -14,6 +14,9 @@ from psycopg.sql import SQL, Identifier
 
 EVENTS = "usersd_events"
 PROJECTIONS = "usersd_projections"
+ENDED_SESSIONS = "usersd_revoked_sessions"
+KEYS = "usersd_signing_keys"
+CHANNELS = (EVENTS, PROJECTIONS, ENDED_SESSIONS, KEYS)
 
 log = logging.getLogger("usersd.notifications")
 

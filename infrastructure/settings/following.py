@@ -42,7 +42,10 @@ def _all(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[Foll
         yield Followed("password_reset_email_template", values["email_template"], sources["email_template"])
     if values["public_url"] is not None:
         base = values["public_url"].rstrip("/")
-        yield Followed("password_reset_url_prefix", f"{base}/password/reset", sources["public_url"])
+        page, source = "/password/reset", sources["public_url"]
+        if sources["token_reset_endpoint"] != DEFAULT:
+            page, source = values["token_reset_endpoint"], sources["token_reset_endpoint"]
+        yield Followed("password_reset_url_prefix", f"{base}{page}", source)
         yield Followed("verification_url_prefix", f"{base}/verify-email", sources["public_url"])
     if values["auth_grpc_url"] is None and values["auth_keys_algorithm"] is not None:
         yield _signing(values, sources["auth_keys_algorithm"])

@@ -12,6 +12,12 @@ _JAEGER_PATH = "/api/traces"
 _JAEGER_PORT = 14268
 _OTLP_PORT = 4318
 
+_TEMPLATES = {
+    folder + name
+    for folder in ("", "/", "/templates/")
+    for name in ("email.tmpl", "reset-password-email.tmpl", "verification-email.tmpl")
+}
+
 # What Kubernetes and Docker add to the environment for each neighbouring service.
 _LINK_NAME = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_(?:TCP|UDP)(?:_.+)?)")
 _LINK_VALUES = ("tcp://", "udp://")
@@ -53,12 +59,11 @@ def jaeger(name: str, value: str) -> Translation | None:
 
 
 def template(name: str, value: str) -> Translation | None:
-    """The originals' environment files name templates that lay beside their own program."""
-    try:
-        there = Path(value).is_file()
-    except (OSError, ValueError):
-        there = False
-    if there:
+    """The originals' environment files name templates that lay beside their own program.
+
+    Any other file that an operator names has to be there.
+    """
+    if value not in _TEMPLATES or Path(value).is_file():
         return None
     return Translation(
         None, f"{name} is set aside: the file is not there, so the built-in text is sent instead."

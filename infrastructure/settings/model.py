@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_format: list[str]
 
     root_key: Secret[bytes] | None
+    root_key_new: Secret[bytes] | None
     secret_key: Secret[str]
 
     admin_email: str
@@ -71,15 +72,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_first_name: str
     admin_last_name: str
     pass_regex: str
+    throttle: bool
+    breached_secrets: Path | None
     bcrypt_cost: int
     self_register: bool
     unverified_allowed: bool
     delete_interval: timedelta
     delete_after: timedelta
     sweep: list[str]
+    key_epoch_interval: timedelta
+    erasure_ledger: Path | None
 
     access_token_duration: timedelta
     refresh_token_duration: timedelta
+    security_log_retention: timedelta
     signing_algorithm: str
     issuer: str
     audience: str
@@ -99,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     email_host: str | None
     email_port: int
+    email_tls: str | None
+    email_ca_certs: Path | None
+    email_timeout: timedelta
     email_username: str
     email_password: Secret[str] | None
     email_from_address: str
@@ -106,8 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     email_template: Path | None
     password_reset_email_template: Path | None
     verification_email_template: Path | None
-    password_reset_url_prefix: str
-    verification_url_prefix: str
+    password_reset_url_prefix: str | None
+    verification_url_prefix: str | None
     token_reset_endpoint: str
 
     jaeger_url: str | None

@@ -62,12 +62,12 @@ def listens_beyond_loopback(settings: Settings) -> bool:
 
 
 def _exposed_field(settings: Settings) -> str | None:
-    if not _is_loopback(settings.http_host):
+    if not is_loopback(settings.http_host):
         return "http_host"
-    return None if _is_loopback(settings.grpc_host) else "grpc_host"
+    return None if is_loopback(settings.grpc_host) else "grpc_host"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,60 +1,85 @@
-"""The keys that sign access tokens: made once, stored sealed, published as a JWK set (RFC 7517)."""
+"""The keys that sign access tokens: one algorithm each, sealed at rest, shown as JWKs (RFC 7517)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import jwt
-import psycopg
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infrastructure.event_store.keyring import Keyring
+State = Literal["active", "next", "retired"]
+PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey | rsa.RSAPrivateKey
 
-_LOCK = 7310580243119868
+RSA_BITS = 3072
+PURPOSE = "signing key"
+
+
+class Wrapping(Protocol):
+    """What wraps a signing key at rest."""
+
+    def wrap(self, secret: bytes, purpose: str) -> bytes: ...
+
+    def unwrap(self, wrapped: bytes, purpose: str) -> bytes: ...
 
 
 class SigningKey:
-    """An ES256 key pair with its key id (RFC 7638 thumbprint)."""
+    """A key pair with its key id, the thumbprint of RFC 7638. Its kind says by which algorithm it signs."""
 
-    algorithm = "ES256"
-
-    def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, private: PrivateKey, state: State = "active") -> None:
         self.private = private
         self.public = private.public_key()
-        jwk: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(self.public, as_dict=True)
-        thumb = json.dumps({k: jwk[k] for k in ("crv", "kty", "x", "y")}, separators=(",", ":"))
-        digest = hashlib.sha256(thumb.encode()).digest()
-        self.kid = jwt.utils.base64url_encode(digest).decode()
-        self.jwk = jwk | {"kid": self.kid, "alg": self.algorithm, "use": "sig"}
+        self.state: State = state
+        self.algorithm, members = _public(private)
+        self.kid = _thumbprint(members)
+        self.jwk: dict[str, Any] = members | {"kid": self.kid, "alg": self.algorithm, "use": "sig"}
 
-    def sealed(self, keyring: Keyring) -> bytes:
+    @classmethod
+    def make(cls, algorithm: str, state: State = "active") -> SigningKey:
+        """A new key for ES256, EdDSA or RS256."""
+        return cls(_MAKERS[algorithm](), state)
+
+    def sealed(self, keyring: Wrapping) -> bytes:
         plain = self.private.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return keyring.wrap(plain, "signing key")
+        return keyring.wrap(plain, PURPOSE)
 
 
-def open_signing_keys(connection: psycopg.Connection, keyring: Keyring) -> list[SigningKey]:
-    """Every signing key of the database, the active one first; makes one where there is none."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        rows = connection.execute(
-            "SELECT wrapped FROM signing_keys WHERE algorithm = 'ES256' ORDER BY state = 'active' DESC, kid"
-        ).fetchall()
-        if rows:
-            return [_unsealed(bytes(row[0]), keyring) for row in rows]
-        key = SigningKey(ec.generate_private_key(ec.SECP256R1()))
-        connection.execute(
-            "INSERT INTO signing_keys (kid, algorithm, wrapped, state) VALUES (%s, %s, %s, 'active')",
-            (key.kid, key.algorithm, key.sealed(keyring)),
-        )
-        return [key]
+def unsealed(wrapped: bytes, keyring: Wrapping, state: State) -> SigningKey:
+    """A key as it was stored. Raises cryptography's InvalidTag where it was wrapped by another root key."""
+    private = serialization.load_der_private_key(keyring.unwrap(wrapped, PURPOSE), None)
+    assert isinstance(private, PrivateKey)
+    return SigningKey(private, state)
 
 
-def _unsealed(wrapped: bytes, keyring: Keyring) -> SigningKey:
-    private = serialization.load_der_private_key(keyring.unwrap(wrapped, "signing key"), None)
-    assert isinstance(private, ec.EllipticCurvePrivateKey)
-    return SigningKey(private)
+_MAKERS: dict[str, Any] = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": Ed25519PrivateKey.generate,
+    "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS),
+}
+
+
+def _public(private: PrivateKey) -> tuple[str, dict[str, Any]]:
+    """The algorithm of a key, and the members of its JWK that say which key it is."""
+    shown: dict[str, Any]
+    names: tuple[str, ...]
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        shown = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        algorithm, names = "ES256", ("crv", "kty", "x", "y")
+    elif isinstance(private, Ed25519PrivateKey):
+        shown = jwt.algorithms.OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        algorithm, names = "EdDSA", ("crv", "kty", "x")
+    else:
+        shown = jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        algorithm, names = "RS256", ("e", "kty", "n")
+    # Named one by one, so that nothing private can ever be among them.
+    return algorithm, {name: shown[name] for name in names}
+
+
+def _thumbprint(members: dict[str, Any]) -> str:
+    text = json.dumps(members, separators=(",", ":"), sort_keys=True)
+    return jwt.utils.base64url_encode(hashlib.sha256(text.encode()).digest()).decode()

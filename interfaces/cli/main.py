@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import rich_click as click
 
+from interfaces.cli.accounts import erasures, sweep, users
+from interfaces.cli.clients import clients
 from interfaces.cli.config import config
 from interfaces.cli.events import events
+from interfaces.cli.keys import keys
 from interfaces.cli.output import fail
 from interfaces.cli.projections import projections
 from interfaces.cli.run import migrate, run
@@ -23,7 +26,7 @@ def usersd() -> None:
     """
 
 
-for command in (run, migrate, projections, events, config):
+for command in (run, migrate, projections, events, clients, config, keys, sweep, users, erasures):
     usersd.add_command(command)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from application.clients import ClientAdministration
+from application.erasures import ErasureOperations
+from application.key_operations import KeyOperations
 from application.operations import Operations
 
 
@@ -39,6 +43,18 @@ class Tools(Protocol):
 
     def migrate(self, say: Callable[[str], None]) -> None:
         """Bring the database to the shape of this version."""
+
+    def keys(self) -> AbstractContextManager[KeyOperations]:
+        """What operators look after keys with, on the same servers."""
+
+    def root_key_in(self, file: Path) -> bytes:
+        """The root key that a file holds."""
+
+    def clients(self) -> AbstractContextManager[ClientAdministration]:
+        """The service accounts."""
+
+    def erasures(self) -> AbstractContextManager[ErasureOperations]:
+        """What operators end accounts with, on the same servers."""
 
     def operations(self) -> AbstractContextManager[Operations]:
         """What operators work with, on the servers of a running service or on those of the settings."""

@@ -114,6 +114,12 @@ MESSAGES: dict[str, Message | None] = {
     "users.secret_changed.v1": Message(
         name="secret_changed", type="users.secret_changed.v1", plain=("way",)
     ),
+    "users.password_reset_requested.v1": Message(
+        name="password_reset_requested", type="users.password_reset_requested.v1"
+    ),
+    "users.verification_requested.v1": Message(
+        name="verification_requested", type="users.verification_requested.v1"
+    ),
     "users.enabled.v1": Message(
         name="enabled", type="users.enabled.v1", constant={"status": "enabled"}
     ),
@@ -133,6 +139,8 @@ MESSAGES: dict[str, Message | None] = {
     ),
 }  # fmt: skip
 
+_OUTLIVING = frozenset(told.name for told in MESSAGES.values() if told and told.outlives_the_key)
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -151,6 +159,11 @@ def message_of(recorded: Recorded) -> Message | None:
 def subject_of(recorded: Recorded) -> str:
     """The subject on the bus: users.<user id>.<bare name>. The event must be one that is told."""
     return f"users.{recorded.user_id}.{_told(recorded).name}"
+
+
+def outlives_the_key(subject: str) -> bool:
+    """Whether what is published under a subject may stay when its user is forgotten."""
+    return subject.rpartition(".")[2] in _OUTLIVING
 
 
 def render(recorded: Recorded, pii: Pii = "full") -> bytes:

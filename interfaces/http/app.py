@@ -16,13 +16,21 @@ from litestar.routes import HTTPRoute
 
 from application.bus import Bus
 from domain.errors import Refusal
-from interfaces.http import openapi
+from interfaces.http import openapi, pages
 from interfaces.http.access_log import AccessLog
+from interfaces.http.cors import Cors
 from interfaces.http.errors import on_anything_else, on_http_exception, on_refusal
-from interfaces.http.operations import Health, Readiness, health, livez, readyz
+from interfaces.http.network import Callers, Network
+from interfaces.http.oauth import OAuth, oauth_metadata
+from interfaces.http.observing import Observer
+from interfaces.http.operations import Exposition, Health, Readiness, health, livez, metrics, readyz
+from interfaces.http.passwords import Passwords
+from interfaces.http.sessions import Sessions
+from interfaces.http.throttling import Throttling
 from interfaces.http.tokens import TokenCommands, jwks
 from interfaces.http.user_commands import UserCommands
 from interfaces.http.user_queries import UserQueries
+from interfaces.http.verification import Verification
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,6 +38,9 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+# Where this is missing, the HTTP server adds its own name.
+_SERVER = (b"server", b"usersd")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -40,8 +51,16 @@ AsgiMessage = MutableMapping[str, Any]
 class Outermost:
     """One ASGI layer around Litestar, so that refusals before any handler are counted and marked too."""
 
-    def __init__(self, app: Litestar, access_log: AccessLog | None = None) -> None:
+    def __init__(
+        self,
+        app: Litestar,
+        access_log: AccessLog | None = None,
+        observer: Observer | None = None,
+        cors_origins: Sequence[str] = (),
+    ) -> None:
         self.app = app
+        self._inner: Any = Cors(app, cors_origins) if cors_origins else app
+        self._observer = observer
         self._access_log = access_log
         # Litestar's own answer names only the methods that were registered first (litestar #4169).
         self._allow = {
@@ -61,13 +80,15 @@ class Outermost:
         receive: Callable[[], Awaitable[AsgiMessage]],
         send: Callable[[AsgiMessage], Awaitable[None]],
     ) -> None:
-        inner: Any = self.app
+        inner = self._inner
         if scope["type"] != "http":
             await inner(scope, receive, send)
             return
         started = perf_counter()
+        if self._observer is not None:
+            self._observer.began(scope)
         request_id = scope["usersd.request_id"] = _request_id(scope["headers"])
-        marks = [*_security_headers(scope["path"]), (b"x-request-id", request_id.encode())]
+        marks = [*_security_headers(scope["path"]), _SERVER, (b"x-request-id", request_id.encode())]
         status = 500
 
         async def marked(message: AsgiMessage) -> None:
@@ -75,7 +96,7 @@ class Outermost:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *marks]
-                if scope["method"] == "OPTIONS" and status == 204:
+                if scope["method"] == "OPTIONS" and status == 204 and "path_template" in scope:
                     allow = self._allow[scope["path_template"]]
                     others = [header for header in message["headers"] if header[0].lower() != b"allow"]
                     message["headers"] = [*others, (b"allow", allow)]
@@ -84,9 +105,11 @@ class Outermost:
         try:
             await inner(scope, receive, marked)
         finally:
+            route = scope.get("path_template") or "unmatched"
+            seconds = perf_counter() - started
+            if self._observer is not None:
+                self._observer.ended(scope, route, status, seconds)
             if self._access_log is not None:
-                route = scope.get("path_template") or "unmatched"
-                seconds = perf_counter() - started
                 self._access_log.add(scope["method"], route, status, seconds, request_id)
 
 
@@ -97,6 +120,11 @@ def create_app(
     health_facts: Health,
     readiness: Readiness,
     max_body_bytes: int,
+    body_timeout: float,
+    trusted_proxies: Sequence[Network] = (),
+    cors_origins: Sequence[str] = (),
+    exposition: Exposition,
+    observer: Observer | None = None,
     access_log: AccessLog | None = None,
     more_routes: Sequence[HTTPRouteHandler] = (),
 ) -> Outermost:
@@ -109,22 +137,35 @@ def create_app(
             Exception: on_anything_else,
         },
         state=State(
-            {"bus": bus, "jwks": jwks_of, "health": health_facts, "readiness": readiness}, deep_copy=False
+            {
+                "bus": bus,
+                "jwks": jwks_of,
+                "health": health_facts,
+                "readiness": readiness,
+                "exposition": exposition,
+                "body_timeout": body_timeout,
+                "callers": Callers(trusted_proxies),
+            },
+            deep_copy=False,
         ),
         request_max_body_size=max_body_bytes,
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
-    return Outermost(app, access_log)
+    return Outermost(app, access_log, observer, cors_origins)
 
 
 def routes() -> list[Router | HTTPRouteHandler]:
     """Every route of the service."""
     return [
         Router(path="/", route_handlers=[UserCommands, UserQueries], tags=["users"]),
-        Router(path="/", route_handlers=[TokenCommands, jwks], tags=["tokens"]),
-        Router(path="/", route_handlers=[health, livez, readyz], tags=["operations"]),
+        Router(path="/", route_handlers=[Passwords, Verification], tags=["links"]),
+        *pages.HANDLERS,
+        Router(path="/", route_handlers=[Throttling], tags=["security"]),
+        Router(path="/", route_handlers=[OAuth, oauth_metadata], tags=["oauth"]),
+        Router(path="/", route_handlers=[TokenCommands, Sessions, jwks], tags=["tokens"]),
+        Router(path="/", route_handlers=[health, livez, readyz, metrics], tags=["operations"]),
         *openapi.HANDLERS,
     ]
 
@@ -138,4 +179,6 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def _security_headers(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    if path in pages.PATHS:
+        return pages.SECURITY_HEADERS
     return openapi.SECURITY_HEADERS if path.startswith(openapi.PATH) else SECURITY_HEADERS

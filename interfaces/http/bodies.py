@@ -26,8 +26,10 @@ from domain.values import (
     check_username,
 )
 from interfaces.http.fields import (
+    MAX_LINK_TOKEN_CHARACTERS,
     Description,
     EmailText,
+    LinkToken,
     LoginText,
     Metadata,
     Name,
@@ -36,10 +38,17 @@ from interfaces.http.fields import (
     SettableStatus,
     ShownSecret,
     Tags,
+    TokenId,
     UsernameText,
 )
 
 SecretAllowed = Callable[[str], bool]
+
+
+def _private_faults(metadata: object) -> Iterator[Fault]:
+    """What is wrong with private metadata; its keys are as private as its values, so none is pointed at."""
+    for fault in check_metadata(metadata, "/private_metadata"):
+        yield Fault("/private_metadata", fault.message)
 
 
 class RegisterCredentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +86,15 @@ class RegisterBody(msgspec.Struct, frozen=True, kw_only=True):
         else:
             yield from check_username(self.credentials.username, "/credentials/username")
             yield from check_email(self.email, "/email")
-        yield from check_secret(self.credentials.secret, "/credentials/secret", allowed=secret_allowed)
+        yield from check_secret(
+            self.credentials.secret,
+            "/credentials/secret",
+            allowed=secret_allowed,
+            names=(self.email, self.credentials.identity, self.credentials.username),
+        )
         yield from check_tags(self.tags, "/tags")
         yield from check_metadata(self.metadata, "/metadata")
-        yield from check_metadata(self.private_metadata, "/private_metadata")
+        yield from _private_faults(self.private_metadata)
         yield from check_picture(self.profile_picture, "/profile_picture")
 
     def account(self, actor: Actor, at: datetime) -> events.Registered:
@@ -118,7 +132,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
         yield from check_name(self.last_name, "/last_name", what="last name")
         yield from check_name(self.name, "/name", what="name")
         yield from check_metadata(self.metadata, "/metadata")
-        yield from check_metadata(self.private_metadata, "/private_metadata")
+        yield from _private_faults(self.private_metadata)
 
     def wish(self, by: UUID | None, at: datetime) -> events.ProfileUpdated:
         return events.ProfileUpdated(
@@ -223,3 +237,46 @@ class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
         yield from check_shown_secret(self.secret, "/secret")
         if "\x00" in self.description:
             yield Fault("/description", "The description holds U+0000.")
+
+
+class RevokeBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Which session to end: its `id` in the list of sessions."""
+
+    token_id: TokenId = ""
+
+    def faults(self) -> Iterator[Fault]:
+        if not self.token_id:
+            yield Fault("/token_id", "The id of a session is needed.")
+
+
+class RevokeAllBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the session that asks goes on; without a body it ends too."""
+
+    keep_current: bool = False
+
+
+class ResetRequestBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose secret is forgotten. What else old clients say of where they are is not heard."""
+
+    email: LoginText = ""
+
+    def faults(self) -> Iterator[Fault]:
+        if not self.email:
+            yield Fault("/email", "An email is needed.")
+        elif len(self.email.encode()) > MAX_EMAIL_BYTES:
+            yield Fault("/email", f"An email has at most {MAX_EMAIL_BYTES} bytes.")
+
+
+class ResetBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A new secret, entered twice, and the token of the mail, unless that is sent as the bearer token."""
+
+    token: LinkToken = ""
+    password: SecretText = ""
+    confirm_password: SecretText = ""
+
+    def faults(self, secret_allowed: SecretAllowed) -> Iterator[Fault]:
+        if len(self.token) > MAX_LINK_TOKEN_CHARACTERS:
+            yield Fault("/token", f"No token has more than {MAX_LINK_TOKEN_CHARACTERS} characters.")
+        yield from check_secret(self.password, "/password", allowed=secret_allowed)
+        if self.password != self.confirm_password:
+            yield Fault("/confirm_password", "The two passwords differ.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from random import getrandbits
@@ -23,7 +24,9 @@ from application.queries.view_user import ViewUser
 from domain.access import ANONYMOUS, Actor, require_verified
 from domain.errors import Fault, Invalid, NotFound, OutcomeUnknown, Unauthenticated, Unavailable
 from domain.values import user_id as parse_user_id
-from interfaces.http.errors import UnsupportedMediaType
+from interfaces.http.errors import BodyTooSlow, UnsupportedMediaType
+from interfaces.http.network import Address, Callers, network_prefix
+from interfaces.http.observing import TRACEPARENT
 from interfaces.http.preconditions import already_there, versions_allowed
 from interfaces.http.reading import read_json
 
@@ -40,8 +43,8 @@ def bus_of(request: AnyRequest) -> Bus:
 
 
 def anonymous(request: AnyRequest) -> Context:
-    """The context of a request that needs nobody to be signed in."""
-    return _context(request, ANONYMOUS)
+    """The context of a request that needs nobody to be signed in, and that limits count by network."""
+    return replace(_context(request, ANONYMOUS), network=network_of(request))
 
 
 async def signed_in(request: AnyRequest, *, unverified: bool = False) -> Context:
@@ -62,9 +65,21 @@ async def maybe_signed_in(request: AnyRequest) -> Context:
     if not bus_of(request).ports.rules.self_register:
         return await signed_in(request)
     try:
-        return await signed_in(request)
+        return replace(await signed_in(request), network=network_of(request))
     except Unauthenticated:
         return anonymous(request)
+
+
+def address_of(request: AnyRequest) -> Address | None:
+    """The address of the caller, None where it is not known; worked out only when somebody asks."""
+    callers: Callers = request.app.state["callers"]
+    return callers.address(request.scope)
+
+
+def network_of(request: AnyRequest) -> str:
+    """The network of the caller's address, empty where it is not known; costs too much to ask for nothing."""
+    address = address_of(request)
+    return str(network_prefix(address)) if address else ""
 
 
 def bearer(request: AnyRequest) -> str:
@@ -78,7 +93,7 @@ def bearer(request: AnyRequest) -> str:
 def _context(request: AnyRequest, actor: Actor) -> Context:
     # Tells commands apart; guards nothing, so it need not be hard to guess.
     command_id = UUID(int=getrandbits(128), version=4)
-    traceparent = request.headers.get("traceparent", "")
+    traceparent = str(request.scope.get(TRACEPARENT) or request.headers.get("traceparent", ""))
     return Context(
         actor=actor,
         at=bus_of(request).ports.clock.now(),
@@ -98,9 +113,12 @@ async def body(request: AnyRequest, shape: type[S], check: Callable[[S], Any] | 
 
 
 async def raw_body(request: AnyRequest) -> bytes:
-    """The bytes of the body. Raises Invalid."""
+    """The bytes of the body. Raises Invalid, BodyTooSlow."""
     try:
-        return await request.body()
+        async with asyncio.timeout(request.app.state["body_timeout"]):
+            return await request.body()
+    except TimeoutError:
+        raise BodyTooSlow from None
     except InternalServerException:
         # Litestar's word for a caller who hangs up; it is no fault of ours and nobody reads the answer.
         raise Invalid(Fault("", "The connection was closed before the body was whole.")) from None
@@ -128,17 +146,23 @@ async def user_answer(
     except Unavailable:
         # A plain `unavailable` would promise that a retry is safe.
         raise OutcomeUnknown("The change was stored; the user cannot be shown at the moment.") from None
-    headers = {"Usersd-Position": str(receipt.position)}
-    if not receipt.visible:
-        # Lists do not show this write yet; the user's own profile does.
-        headers["Usersd-Read-Model"] = "behind"
+    headers = position_headers(request, receipt)
     if receipt.replayed:
         headers["Idempotency-Replayed"] = "true"
     if status == 201:
         headers["Location"] = f"/users/{receipt.user_id}"
+    return _answer(view, status, headers)
+
+
+def position_headers(request: AnyRequest, receipt: Receipt) -> dict[str, str]:
+    """What an answer says of the log after a command."""
+    headers = {"Usersd-Position": str(receipt.position)}
+    if not receipt.visible:
+        # Lists do not show this write yet; the user's own profile does.
+        headers["Usersd-Read-Model"] = "behind"
     if not waits(request):
         headers["Preference-Applied"] = "respond-async"
-    return _answer(view, status, headers)
+    return headers
 
 
 def view_answer(request: AnyRequest, view: UserView) -> Response[bytes]:

@@ -21,8 +21,10 @@ STATUS: dict[type[Refusal], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.TokenGone: 410,
     errors.Stale: 412,
     errors.KeyReused: 422,
+    errors.TooManyAttempts: 429,
     errors.Unavailable: 503,
 }
 """One row per kind of refusal."""
@@ -49,7 +51,13 @@ class UnsupportedMediaType(Refusal):
     message = "The body must be sent as application/json."
 
 
+class BodyTooSlow(Refusal):
+    code = "body_too_slow"
+    message = "The body did not arrive in the time that this service gives it."
+
+
 STATUS[UnsupportedMediaType] = 415
+STATUS[BodyTooSlow] = 408
 
 
 def problem(
@@ -79,11 +87,19 @@ def problem(
     )
 
 
+def status_of(refusal: Refusal) -> int:
+    """The status of the nearest kind of refusal that has a row."""
+    return next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
+
+
 def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
-    status = next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
+    status = status_of(refusal)
     headers: dict[str, str] = {}
     if status == 401:
         headers["WWW-Authenticate"] = _challenge(refusal)
+    if status == 408:
+        # RFC 9110 section 15.5.9: the rest of the body is not waited for.
+        headers["Connection"] = "close"
     if isinstance(refusal, Unavailable) or refusal.retry_after:
         headers["Retry-After"] = str(refusal.retry_after or 1)
     faults = refusal.faults if isinstance(refusal, Invalid) else ()

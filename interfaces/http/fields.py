@@ -33,6 +33,8 @@ _LETTER = r'[^.@\s"<>()\[\],:;\\\x00-\x1f\x7f-\x9f]'
 _SIDE = rf"(?:(?:\.?{_LETTER})+\.?|\.)"
 _SEPARATOR = r"(?:_(?:-_)*-?|-(?:_-)*_?)"
 
+MAX_LINK_TOKEN_CHARACTERS = 4096
+
 NAME: Words = {"maxLength": MAX_NAME_CHARACTERS, "pattern": _WRITABLE}
 EMAIL: Words = {
     "type": "string", "minLength": 3, "maxLength": MAX_EMAIL_BYTES, "pattern": f"^{_SIDE}@{_SIDE}$"
@@ -72,6 +74,10 @@ Description = Annotated[
     str, msgspec.Meta(description="What the session is for.", max_length=254,
                       extra_json_schema={"pattern": _NO_NUL}),
 ]  # fmt: skip
+TokenId = Annotated[
+    str, msgspec.Meta(description="The id of a session; one that there is not is no fault.", max_length=254)
+]
+LinkToken = Annotated[str, _shown("The token of a mail.", {"maxLength": MAX_LINK_TOKEN_CHARACTERS})]
 Tag = Annotated[str, _shown("A tag.", {"maxLength": MAX_TAG_CHARACTERS, "pattern": _WRITABLE})]
 Tags = Annotated[list[Tag], _shown("All tags, in order.", {"maxItems": MAX_TAGS})]
 Metadata = Annotated[

@@ -38,9 +38,9 @@ class Callers:
         if found is None and self._from_an_unlisted_proxy(scope) and self._now() - self._warned_at >= HOUR:
             self._warned_at = self._now()
             log.warning(
-                "forwarding headers, and MG_USERS_TRUSTED_PROXIES is empty: the network of such requests is not "
-                "known, and limits per network are off for them. List the addresses of your proxies; where there "
-                "are none, list 127.0.0.1, and such headers mean nothing."
+                "forwarding headers, and MG_USERS_TRUSTED_PROXIES is empty: the network of such requests is "
+                "not known, and limits per network are off for them. List the addresses of your proxies; "
+                "where there are none, list 127.0.0.1, and such headers mean nothing."
             )
         return found
 

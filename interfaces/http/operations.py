@@ -9,6 +9,8 @@ from litestar import Response, get
 
 from interfaces.http.caller import JSON, AnyRequest
 
+EXPOSITION = "text/plain; version=0.0.4"
+
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What `/health` answers, as both originals did."""
@@ -24,6 +26,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Readiness(Protocol):
     async def __call__(self) -> dict[str, str]:
         """What the service stands on, each `ok` or what is wrong with it."""
+
+
+class Exposition(Protocol):
+    async def __call__(self) -> bytes:
+        """The metrics, in the text format of Prometheus."""
 
 
 @get(
@@ -62,3 +69,13 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
     if ready:
         return Response(body, media_type=JSON)
     return Response(body, status_code=503, headers={"Retry-After": "1"}, media_type=JSON)
+
+
+@get(
+    "/metrics",
+    opt={"access": "anyone", "answer": (200, "Exposition"), "media_type": EXPOSITION},
+)
+async def metrics(request: AnyRequest) -> Response[bytes]:
+    """The metrics of this process, for Prometheus; open to all, as in both originals."""
+    exposition: Exposition = request.app.state["exposition"]
+    return Response(await exposition(), media_type=EXPOSITION)

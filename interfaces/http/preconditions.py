@@ -28,7 +28,7 @@ def versions_allowed(if_match: Sequence[str]) -> Versions:
     return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
 
 
-def already_there(if_none_match: Sequence[str], version: int | None) -> bool:
+def already_there(if_none_match: Sequence[str], version: int | str | None) -> bool:
     """Whether the caller has what would be shown, by the lines of an If-None-Match.
 
     `version` is None for what has no validator; only `*` is true of that. What is not well-formed is true

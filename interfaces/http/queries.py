@@ -161,6 +161,16 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
 
 
+class SecurityLogQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of a security log."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = 10
+    before: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=2**62, description="The `next` of the page before; 0 is the first page."),
+    ] = 0
+
+
 def _cursor_faults(cursor: str, offset: int) -> Iterator[Fault]:
     if cursor and offset:
         yield Fault("/offset", "A cursor says where the page begins; an offset cannot too.")

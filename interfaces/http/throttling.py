@@ -27,7 +27,7 @@ class Throttling(Controller):
         "/{user_id:str}/throttle",
         opt={"command": ViewThrottle, "answer": (200, "ThrottleView")},
     )
-    async def view(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
+    async def view_throttle(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         held = await bus_of(request).ask(ViewThrottle(user_id=user_in_path(user_id)), context)
         return Response(msgspec.json.encode(ThrottleView(list(held))), media_type=JSON)
@@ -37,7 +37,7 @@ class Throttling(Controller):
         status_code=204,
         opt={"command": LiftThrottle, "answer": (204, None)},
     )
-    async def lift(self, request: AnyRequest, user_id: FromPath[str]) -> Response[None]:
+    async def lift_throttle(self, request: AnyRequest, user_id: FromPath[str]) -> Response[None]:
         context = await signed_in(request)
         await bus_of(request).dispatch(LiftThrottle(user_id=user_in_path(user_id)), context)
         return Response(None, status_code=204)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import timedelta
+
 import msgspec
 from litestar import Controller, Response, get, post
 
@@ -10,6 +13,15 @@ from application.commands.refresh_tokens import RefreshTokens
 from application.messages import Tokens
 from interfaces.http.bodies import LoginBody
 from interfaces.http.caller import JSON, AnyRequest, anonymous, bearer, body, bus_of
+from interfaces.http.preconditions import already_there
+
+MAX_USER_AGENT = 254
+
+_FRESH, _STALE = 900, 60
+KEYS_CACHED_FOR = timedelta(seconds=_FRESH + _STALE)
+"""For how long whoever keeps to our words may go on with the keys that they were shown."""
+
+_CACHED = f"public, max-age={_FRESH}, stale-while-revalidate={_STALE}"
 
 
 class TokenCommands(Controller):
@@ -25,6 +37,7 @@ class TokenCommands(Controller):
             "access": "anyone",
             "answer": (201, "Tokens"),
             "refuses": (401,),
+            "throttled": True,
         },
     )
     async def issue(self, request: AnyRequest) -> Response[bytes]:
@@ -33,10 +46,19 @@ class TokenCommands(Controller):
             login=wanted.username or wanted.identity,
             secret=wanted.password or wanted.secret,
             description=wanted.description,
+            user_agent=user_agent(request),
         )
         return _tokens(await bus_of(request).dispatch(command, anonymous(request)))
 
-    @post("/refresh", opt={"command": RefreshTokens, "access": "refreshing", "answer": (201, "Tokens")})
+    @post(
+        "/refresh",
+        opt={
+            "command": RefreshTokens,
+            "access": "refreshing",
+            "answer": (201, "Tokens"),
+            "throttled": True,
+        },
+    )
     async def refresh(self, request: AnyRequest) -> Response[bytes]:
         command = RefreshTokens(refresh_token=bearer(request))
         return _tokens(await bus_of(request).dispatch(command, anonymous(request)))
@@ -45,12 +67,22 @@ class TokenCommands(Controller):
 @get(
     ["/.well-known/jwks.json", "/keys/.well-known/jwks.json"],
     sync_to_thread=False,
-    opt={"access": "anyone", "answer": (200, "KeySet")},
+    opt={"access": "anyone", "answer": (200, "KeySet"), "conditional_get": True},
 )
 def jwks(request: AnyRequest) -> Response[bytes]:
-    """The public keys that check access tokens (RFC 7517)."""
-    headers = {"Cache-Control": "public, max-age=900, stale-while-revalidate=60"}
-    return Response(msgspec.json.encode(request.app.state["jwks"]()), headers=headers, media_type=JSON)
+    """The public keys that check access tokens (RFC 7517); none where a shared secret does."""
+    body = msgspec.json.encode(request.app.state["jwks"]())
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"Cache-Control": _CACHED, "ETag": f'"{etag}"'}
+    if already_there(request.headers.getall("if-none-match", []), etag):
+        return Response(b"", status_code=304, headers=headers, media_type=JSON)
+    return Response(body, headers=headers, media_type=JSON)
+
+
+def user_agent(request: AnyRequest) -> str:
+    """What the client calls itself, so far as it can be shown and stored."""
+    text = request.headers.get("user-agent", "")[:MAX_USER_AGENT]
+    return "".join(character for character in text if character.isprintable())
 
 
 def _tokens(tokens: Tokens) -> Response[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from litestar import Controller, Response, patch, post
+from litestar import Controller, Response, delete, patch, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from application.commands.change_role import ChangeRole
 from application.commands.change_secret import ChangeSecret
 from application.commands.change_tags import ChangeTags
 from application.commands.change_username import ChangeUsername
+from application.commands.delete_user import DeleteUser
 from application.commands.disable_user import DisableUser
 from application.commands.enable_user import EnableUser
 from application.commands.register_user import RegisterUser, opens_still
@@ -39,6 +40,7 @@ from interfaces.http.caller import (
     bus_of,
     if_match,
     maybe_signed_in,
+    position_headers,
     signed_in,
     user_answer,
     user_in_path,
@@ -70,6 +72,7 @@ class UserCommands(Controller):
             "answer": (201, "Document"),
             "refuses": (409,),
             "idempotent": True,
+            "throttled": True,
         },
     )
     async def register(self, request: AnyRequest) -> Response[bytes]:
@@ -138,7 +141,13 @@ class UserCommands(Controller):
 
     @patch(
         "/secret",
-        opt={"body": SecretBody, "command": ChangeSecret, "answer": (200, "Document"), "refuses": (409,)},
+        opt={
+            "body": SecretBody,
+            "command": ChangeSecret,
+            "answer": (200, "Document"),
+            "refuses": (409,),
+            "throttled": True,
+        },
     )
     async def change_secret(self, request: AnyRequest) -> Response[bytes]:
         context = await signed_in(request)
@@ -167,7 +176,7 @@ class UserCommands(Controller):
     @post(
         "/{user_id:str}/enable",
         status_code=200,
-        opt=_acts(EnableUser) | {"refuses": (413,)},
+        opt=_acts(EnableUser) | {"refuses": (408, 413)},
     )
     async def enable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
@@ -177,12 +186,28 @@ class UserCommands(Controller):
     @post(
         "/{user_id:str}/disable",
         status_code=200,
-        opt=_acts(DisableUser) | {"refuses": (413,)},
+        opt=_acts(DisableUser) | {"refuses": (408, 413)},
     )
     async def disable(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         context = await signed_in(request)
         command = DisableUser(user_id=user_in_path(user_id), if_match=if_match(request))
         return await _dispatched(request, command, context)
+
+    @delete(
+        "/{user_id:str}",
+        status_code=204,
+        opt={
+            "command": DeleteUser,
+            "conditional": True,
+            "answer": (204, None),
+            "refuses": (413,),
+        },
+    )
+    async def delete(self, request: AnyRequest, user_id: FromPath[str]) -> Response[None]:
+        context = await signed_in(request)
+        command = DeleteUser(user_id=user_in_path(user_id), if_match=if_match(request))
+        receipt = await bus_of(request).dispatch(command, context, wait=waits(request))
+        return Response(None, status_code=204, headers=position_headers(request, receipt))
 
 
 async def _change_email(request: AnyRequest, user_id: str) -> Response[bytes]:

@@ -18,6 +18,7 @@ from interfaces.http.caller import (
     user_in_path,
     view_answer,
 )
+from interfaces.http.oauth import reader
 from interfaces.http.queries import HistoryQuery, ListQuery, SearchQuery
 from interfaces.http.reading import read_query
 
@@ -27,15 +28,31 @@ class UserQueries(Controller):
 
     path = "/users"
 
-    @get("/", opt={"query": ListQuery, "command": ListUsers, "answer": (200, "UserPage")})
+    @get(
+        "/",
+        opt={
+            "query": ListQuery,
+            "command": ListUsers,
+            "access": "signed in or service",
+            "answer": (200, "UserPage"),
+        },
+    )
     async def list_users(self, request: AnyRequest) -> Response[bytes]:
-        context = await signed_in(request)
+        context = await reader(request)
         wanted = read_query(request.scope["query_string"], ListQuery, ListQuery.faults)
         return list_answer(request, await bus_of(request).ask(wanted.question(), context))
 
-    @get("/search", opt={"query": SearchQuery, "command": SearchUsers, "answer": (200, "CardPage")})
+    @get(
+        "/search",
+        opt={
+            "query": SearchQuery,
+            "command": SearchUsers,
+            "access": "signed in or service",
+            "answer": (200, "CardPage"),
+        },
+    )
     async def search(self, request: AnyRequest) -> Response[bytes]:
-        context = await signed_in(request)
+        context = await reader(request)
         wanted = read_query(request.scope["query_string"], SearchQuery, SearchQuery.faults)
         return list_answer(request, await bus_of(request).ask(wanted.question(), context))
 
@@ -49,10 +66,16 @@ class UserQueries(Controller):
 
     @get(
         "/{user_id:str}",
-        opt={"command": ViewUser, "conditional_get": True, "card": True, "answer": (200, "Document")},
+        opt={
+            "command": ViewUser,
+            "access": "signed in or service",
+            "conditional_get": True,
+            "card": True,
+            "answer": (200, "Document"),
+        },
     )
     async def view(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
-        context = await signed_in(request)
+        context = await reader(request)
         view = await bus_of(request).ask(ViewUser(user_id=user_in_path(user_id)), context)
         return view_answer(request, view)
 

@@ -163,11 +163,11 @@ async def test_a_new_secret_needs_the_old_one(world: World) -> None:
     ada = await world.user("ada")
     assert ada.id
     with pytest.raises(WrongCredentials):
-        await world.do(ChangeSecret(user_id=ada.id, old_secret="wrong", new_secret="new"), ada)
-    await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new"), ada)
+        await world.do(ChangeSecret(user_id=ada.id, old_secret="wrong", new_secret="new horses"), ada)
+    await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new horses"), ada)
     credential = await world.accounts.of(ada.id)
     assert credential is not None
-    assert (credential.secret_hash, credential.epoch) == ("plain:new", 2)
+    assert (credential.secret_hash, credential.epoch) == ("plain:new horses", 2)
 
 
 async def test_of_two_secret_changes_at_once_the_later_must_show_the_secret_that_holds(world: World) -> None:
@@ -175,21 +175,21 @@ async def test_of_two_secret_changes_at_once_the_later_must_show_the_secret_that
     assert ada.id
 
     async def somebody_is_faster() -> None:
-        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="first"), ada)  # type: ignore[arg-type]
+        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="first horses"), ada)  # type: ignore[arg-type]
 
     world.log.interrupt = somebody_is_faster
     with pytest.raises(WrongCredentials):
-        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="second"), ada)
+        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="second horses"), ada)
     credential = await world.accounts.of(ada.id)
     assert credential is not None
-    assert credential.secret_hash == "plain:first"
+    assert credential.secret_hash == "plain:first horses"
 
 
 async def test_an_admin_does_not_set_somebody_elses_secret(world: World) -> None:
     ada, admin = await world.user("ada"), await world.admin()
     assert ada.id
     with pytest.raises(Forbidden):
-        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new"), admin)
+        await world.do(ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new horses"), admin)
 
 
 async def test_the_last_enabled_admin_stays(world: World) -> None:

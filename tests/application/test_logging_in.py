@@ -90,7 +90,7 @@ async def test_disabling_ends_every_token(world: World) -> None:
 async def test_a_new_secret_ends_every_token(world: World) -> None:
     ada = await world.user("ada")
     assert ada.id
-    await _ended_by(world, ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new"), "self")
+    await _ended_by(world, ChangeSecret(user_id=ada.id, old_secret=SECRET, new_secret="new horses"), "self")
 
 
 async def test_a_new_email_ends_every_token(world: World) -> None:

@@ -11,11 +11,14 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from litestar import Litestar
 
 import application.commands
 import application.queries
 from application.commands import COMMANDS
 from application.commands.create_first_admin import CreateFirstAdmin
+from application.commands.erase_user import EraseUser
+from application.commands.sweep_user import SweepUser
 from application.messages import Command, Query
 from application.ports import Recorded
 from application.queries import QUERIES
@@ -24,12 +27,14 @@ from domain.access import SYSTEM
 from domain.events import EVENTS, Event
 from domain.user import User, evolve
 from interfaces.events.published import MESSAGES, message_of, render, subject_of
-from interfaces.http.tokens import TokenCommands
-from interfaces.http.user_commands import UserCommands
-from interfaces.http.user_queries import UserQueries
+from interfaces.http.app import routes
 from projections.history.projector import render as history_line
 
-INTERNAL: dict[type, str] = {CreateFirstAdmin: "the service itself asks for it when it starts"}
+INTERNAL: dict[type, str] = {
+    EraseUser: "operators ask for it on the command line",
+    SweepUser: "the scheduler asks for it",
+    CreateFirstAdmin: "the service itself asks for it when it starts",
+}
 
 NO_ROUTE_YET: dict[type, str] = {}
 
@@ -57,12 +62,8 @@ def messages(package: ModuleType, kind: type) -> dict[type, ModuleType]:
 
 def routed() -> set[Any]:
     """What the routes say that they dispatch or ask."""
-    handlers = [
-        vars(controller)[name]
-        for controller in (UserCommands, UserQueries, TokenCommands)
-        for name in vars(controller)
-        if hasattr(vars(controller)[name], "opt")
-    ]
+    app = Litestar(routes(), openapi_config=None)
+    handlers = [handler for route in app.routes for handler in getattr(route, "route_handlers", ())]
     return {handler.opt.get("command") for handler in handlers}
 
 

@@ -196,6 +196,11 @@ async def test_disable_and_enable_need_no_body_and_answer_200(given: Given) -> N
     assert (await given.admin("POST", f"{given.path}/enable", 200))["status"] == "enabled"
 
 
+async def test_a_deletion_answers_204_and_nothing_else(given: Given) -> None:
+    assert await given.own("DELETE", given.path, 204) is None
+    assert (await given.admin("GET", given.path, 200))["status"] == "deleted"
+
+
 async def test_health_answers_200(given: Given) -> None:
     health = await given.sdk("GET", "/health", 200)
     assert (health["status"], health["description"]) == ("pass", "users service")

@@ -27,6 +27,8 @@ LEAVES_SESSIONS = [
     events.PictureChanged(at=ONE, profile_picture="p"),
     events.UsernameChanged(at=ONE, username="countess"),
     events.RoleChanged(at=ONE, role=Role.ADMIN),
+    events.PasswordResetRequested(at=ONE),
+    events.VerificationRequested(at=ONE),
     events.Enabled(at=ONE),
     events.Restored(at=ONE),
     events.Erased(at=ONE),

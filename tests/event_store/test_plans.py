@@ -42,7 +42,7 @@ async def test_nothing_is_scanned_whole_after_fifty_thousand_events(
     async with await psycopg.AsyncConnection.connect(any_database, autocommit=True) as watching:
         streams = stream_reads(any_database)
         accounts = PostgresAccounts(any_database, writer.keys, _no_pool())
-        repeats = PostgresRepeats(any_database, writer.keys, _no_pool())
+        repeats = PostgresRepeats(any_database, writer.keys)
         async with Appender(any_database) as appender:
             log = PostgresEventLog(streams, appender, writer.mapper, writer.keys, any_database)
             for number in range(10):

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from application.ports import SessionGrant
+from infrastructure.tokens.signing import SigningKey
 from tests.http.answers import accepted, refused
 from tests.http.conftest import Cast
 from tests.support.service import bearer
@@ -23,7 +24,13 @@ Forgery = Callable[[Cast, dict[str, Any], dict[str, Any]], str]
 
 
 def signed_by_us(cast: Cast, claims: dict[str, Any], header: dict[str, Any]) -> str:
-    return jwt.encode(claims, cast.client.service.tokens._active.private, "ES256", header)
+    return jwt.encode(claims, key_of(cast).private, "ES256", header)
+
+
+def key_of(cast: Cast) -> SigningKey:
+    key = cast.client.service.tokens.active
+    assert key is not None
+    return key
 
 
 def with_claims(**changes: Any) -> Forgery:
@@ -49,7 +56,7 @@ def by_another_key(cast: Cast, claims: dict[str, Any], header: dict[str, Any]) -
 
 
 def by_hmac_with_the_public_key(cast: Cast, claims: dict[str, Any], header: dict[str, Any]) -> str:
-    pem = cast.client.service.tokens._active.public.public_bytes(
+    pem = key_of(cast).public.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     head = base64.urlsafe_b64encode(json.dumps(header | {"alg": "HS256"}).encode()).rstrip(b"=")

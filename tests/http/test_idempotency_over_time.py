@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
 
+from infrastructure.expiry import delete_expired, expiring
 from tests.http.answers import accepted, refused
 from tests.http.conftest import checked_service
 from tests.http.repeating import head_of, keyed, same_outcome
@@ -86,7 +87,7 @@ async def test_an_answer_that_was_lost_after_the_store_is_given_to_the_repeat(da
             assert await head_of(other) == before + 1
 
 
-async def test_after_24_hours_a_key_is_new_and_its_row_is_swept(client: Client, database: str) -> None:
+async def test_after_24_hours_a_key_is_new_and_its_row_is_deleted(client: Client, database: str) -> None:
     user = await client.register()
     headers, path = await client.as_user(user["email"]), f"/users/{user['id']}/tags"
     keys = [str(uuid4()) for _ in range(5)]
@@ -94,26 +95,13 @@ async def test_after_24_hours_a_key_is_new_and_its_row_is_swept(client: Client, 
         accepted(await client.http.patch(path, json={"tags": [key[:8]]}, headers=keyed(headers, key)))
     answer = await client.http.patch(path, json={"tags": ["new"]}, headers=keyed(headers, keys[0]))
     refused(answer, 422, "idempotency_key_reused")
-    repeats: Any = client.service.bus.ports.repeats
+    service = client.service
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute("UPDATE idempotency_keys SET expires_at = expires_at - interval '1 day'")
         answer = await client.http.patch(path, json={"tags": ["new"]}, headers=keyed(headers, keys[0]))
         assert accepted(answer)["tags"] == ["new"]
-
-        async def left() -> int:
-            cursor = await connection.execute("SELECT count(*) FROM idempotency_keys")
-            return int((await cursor.fetchone() or (0,))[0])
-
-        now = client.service.bus.ports.clock.now()
-        assert await left() == 5
-        assert await repeats.sweep(3, now) == 3
-        assert await left() == 2
-        # The next request with a key, once a minute, takes the rest.
-        repeats._swept_at -= 61
-        accepted(await client.http.patch(path, json={"tags": ["newer"]}, headers=keyed(headers)))
-
-        async def swept() -> bool:
-            return await left() == 2
-
-        await eventually(swept)
-        assert await repeats.sweep(3, now) == 0
+        (keys_alone,) = [what for what in expiring(timedelta()) if what.table == "idempotency_keys"]
+        now = service.bus.ports.clock.now()
+        assert await delete_expired(service.pool, keys_alone, now, batch=3) == 4
+        cursor = await connection.execute("SELECT count(*) FROM idempotency_keys")
+        assert await cursor.fetchone() == (1,)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from infrastructure.clients import PostgresClientAdministration
 from interfaces.http.openapi.examples import REQUESTS, SCHEMAS, USER_ID
 from tests.http import served_document
-from tests.http.answers import accepted
+from tests.http.answers import accepted, refused
 from tests.http.served_document import operations
+from tests.http.test_service_accounts import basic
 from tests.support.service import Client, bearer
 
 
@@ -58,6 +61,8 @@ def test_every_operation_with_a_body_has_an_example(spec: dict[str, Any]) -> Non
 async def test_the_service_accepts_every_request_that_is_shown(client: Client, spec: dict[str, Any]) -> None:
     where = {operation["operationId"]: (method, path) for method, path, operation in operations(spec)}
     admin = await client.as_admin()
+    administration = PostgresClientAdministration(client.service.pool.conninfo, lambda: datetime.now(UTC))
+    gateway = basic(administration.add("gateway", ["introspect"]))
     user: dict[str, Any] = {}
     for name, bodies in REQUESTS.items():
         method, path = where[name]
@@ -68,8 +73,17 @@ async def test_the_service_accepts_every_request_that_is_shown(client: Client, s
                 login = {"identity": "augusta.ada@example.com", "secret": body["old_secret"]}
                 tokens = accepted(await client.http.post("/users/tokens/issue", json=login), 201)
                 headers = bearer(tokens["access_token"])
-            answer = await client.http.request(method, target, json=body, headers=headers)
-            assert answer.status_code in (200, 201), f"{name}, {title}: {answer.text}"
+            if path.startswith("/oauth/"):
+                answer = await client.http.post(path, data=body, headers=gateway)
+            else:
+                answer = await client.http.request(method, target, json=body, headers=headers)
+            if name == "reset":
+                # Nobody was sent the token that is shown; what else it needs was there.
+                refused(answer, 400, "invalid_request", "/token")
+                continue
+            assert answer.status_code in (200, 201, 204), f"{name}, {title}: {answer.text}"
+            if not answer.content:
+                continue
             schema = spec["paths"][path][method]["responses"][str(answer.status_code)]["content"]
             check(spec, schema["application/json"]["schema"], answer.json())
             if (name, title) == ("register", "the Magistrala way"):

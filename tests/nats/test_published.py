@@ -53,6 +53,8 @@ SAMPLES: dict[str, Event] = {
         events.UsernameChanged(at=AT, username="augusta"),
         events.RoleChanged(at=AT, role=Role.USER),
         events.SecretChanged(at=AT, way="reset"),
+        events.PasswordResetRequested(at=AT),
+        events.VerificationRequested(at=AT),
         events.Enabled(at=AT),
         events.Disabled(at=AT),
         events.Deleted(at=AT),

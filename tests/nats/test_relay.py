@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from domain import events
+from infrastructure.nats import forget, relay
 from infrastructure.nats.connection import close
 from infrastructure.nats.stream import STREAM
 from tests.nats.broker import Broker
@@ -163,7 +165,60 @@ async def test_a_log_that_ends_with_what_is_not_published_is_followed_to_its_end
         assert (row["position"], row["last_sequence"]) == (2, 1)
         await service.register()
         assert (await service.relayed())["last_sequence"] == 2
-    assert [message.position for message in await broker.messages()] == [1, 3]
+    assert [message.position for message in await broker.messages()] == [3]
+
+
+async def test_a_user_who_is_forgotten_leaves_no_message_and_others_lose_none(
+    service: Service, broker: Broker
+) -> None:
+    gone, *others = await service.register(3)
+    async with service.relaying():
+        for user in (gone, *others):
+            await service.rename(user, 60)
+        await service.relayed()
+        await service.append(gone, events.ErasureRequested(at=AT))
+        await service.relayed()
+    subjects = [message.subject for message in await broker.messages()]
+    assert len(subjects) == 2 * 61
+    assert not any(str(gone) in subject for subject in subjects)
+
+
+async def test_a_relay_that_ended_before_it_forgot_somebody_forgets_them_when_it_goes_on(
+    service: Service, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone,) = await service.register()
+    async with service.relaying():
+        await service.relayed()
+    failed: list[bool] = []
+
+    async def fails_once(*given: Any) -> None:
+        if not failed:
+            failed.append(True)
+            raise OSError
+        await forget.forget(*given)
+
+    monkeypatch.setattr(relay, "forget", fails_once)
+    await service.append(gone, events.ErasureRequested(at=AT))
+    await service.register()
+    async with service.relaying():
+        await service.relayed()
+    assert failed
+    assert [message.position for message in await broker.messages()] == [3]
+
+
+async def test_a_broker_that_starts_again_has_not_lost_what_was_overwritten_at_its_end(
+    service: Service, broker: Broker
+) -> None:
+    (user,) = await service.register()
+    async with service.relaying():
+        await service.relayed()
+        await service.append(user, events.ErasureRequested(at=AT))
+        await service.relayed()
+        broker.kill()
+        broker.start()
+        await service.register()
+        assert (await service.relayed())["last_sequence"] == 2
+    assert [message.position for message in await broker.messages()] == [3]
 
 
 async def test_neither_a_secret_nor_private_metadata_is_in_any_message(

@@ -11,8 +11,15 @@ from infrastructure.settings.dormant import DORMANT, warning
 
 ROOT = Path(__file__).parents[2]
 FIELDS = frozenset(field.name for field in msgspec.structs.fields(Settings))
-WITHIN = {"embedded", "pass_regex", *(field for field in FIELDS if field.startswith("db_"))}
-"""Used by the settings themselves: as a conninfo, a predicate, a refusal."""
+WITHIN = {
+    "embedded",
+    "pass_regex",
+    "public_url",
+    "email_template",
+    "token_reset_endpoint",
+    *(field for field in FIELDS if field.startswith("db_")),
+}
+"""Used by the settings themselves: as a conninfo, a predicate, a refusal, another setting's default."""
 
 
 def _source() -> str:
@@ -33,8 +40,8 @@ def test_each_setting_is_used_or_said_to_change_nothing_yet() -> None:
 
 
 def test_a_dormant_setting_that_is_set_is_warned_about() -> None:
-    loaded = load({"MG_USERS_CORS_ORIGINS": "https://a.example", "MG_USERS_LOG_LEVEL": "warn"})
-    assert warning(loaded.sources) == "Read, and without effect in this version: MG_USERS_CORS_ORIGINS."
+    loaded = load({"MG_DOMAINS_GRPC_URL": "domains:7003", "MG_USERS_LOG_LEVEL": "warn"})
+    assert warning(loaded.sources) == "Read, and without effect in this version: MG_DOMAINS_GRPC_URL."
     assert warning(load({"MG_USERS_LOG_LEVEL": "warn"}).sources) is None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.settings import load
+from infrastructure.settings import SettingsError, load
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,11 @@ def test_a_template_that_is_not_there_gives_way_to_the_built_in_text() -> None:
     loaded = load({"MG_VERIFICATION_EMAIL_TEMPLATE": "verification-email.tmpl"})
     assert loaded.settings.verification_email_template is None
     assert loaded.warnings[0].startswith("MG_VERIFICATION_EMAIL_TEMPLATE is set aside")
+
+
+def test_a_template_of_the_operators_own_has_to_be_there() -> None:
+    with pytest.raises(SettingsError, match=r"MG_VERIFICATION_EMAIL_TEMPLATE=/etc/my\.tmpl: .*no such file"):
+        load({"MG_VERIFICATION_EMAIL_TEMPLATE": "/etc/my.tmpl"})
 
 
 def test_the_template_of_mainflux_is_that_of_the_reset_mail(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def test_a_secret_comes_from_a_file_without_its_newline(tmp_path: Path) -> None:
 def test_every_secret_can_come_from_a_file(name: str, tmp_path: Path) -> None:
     row = KNOWN[name]
     file = tmp_path / "secret"
-    file.write_text({"root_key": KEY.hex(), "es_url": "nats://u:p@n:4222"}.get(row.field or "", "something"))
+    fitting = {"root_key": KEY.hex(), "root_key_new": KEY.hex(), "es_url": "nats://u:p@n:4222"}
+    file.write_text(fitting.get(row.field or "", "something"))
     assert load({name: str(file)}).sources[row.field or ""] == name
 
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from application.bus import Bus
 from application.commands import COMMANDS
+from application.limits import Limit
 from application.listing import Found, Part, UserFilter
 from application.messages import Context, Page
 from application.ports import (
@@ -21,13 +20,14 @@ from application.ports import (
     Ports,
     Recorded,
     Rules,
-    SessionGrant,
+    Throttled,
     UserRow,
 )
 from application.queries import QUERIES
 from domain import events
 from domain.access import ANONYMOUS, Actor
-from domain.errors import InvalidToken, WrongCredentials
+from domain.errors import TooManyAttempts
+from domain.throttling import ALLOWANCES, pause_after
 from domain.user import User, fold
 from domain.values import Role, Status
 from infrastructure.cursors import SealedCursors
@@ -38,7 +38,10 @@ from infrastructure.event_store.prepared import CredentialRow, position_of, prep
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from projections.users.reader import render
+from tests.support.links import MemoryLinks
 from tests.support.repeats import MemoryRepeats
+from tests.support.revocations import MemoryRevocations
+from tests.support.sessions import MemorySecurityLog, MemorySessions
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "correct horse"
@@ -46,7 +49,7 @@ SECRET = "correct horse"
 
 def keyring() -> Keyring:
     """A keyring that no database holds."""
-    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32}, b"c" * 32)
+    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32}, b"c" * 32, b"m" * 32)
 
 
 def context(actor: Actor = ANONYMOUS, at: datetime = NOON) -> Context:
@@ -139,7 +142,7 @@ class MemoryAccounts:
         holder = await self.holder("email" if "@" in login else "username", login)
         return await self.of(holder) if holder else None
 
-    async def of(self, user_id: UUID, *, fresh: bool = False) -> Credential | None:
+    async def of(self, user_id: UUID) -> Credential | None:
         row = self._recorder.credentials.get(user_id)
         if row is None:
             return None
@@ -202,32 +205,54 @@ class MemoryVisibility:
         return self.answer
 
 
-class MemorySessions:
-    """Implements the port Sessions: opens under the same condition, rotates without any grace."""
+class MemoryThrottle:
+    """Implements the port Throttle: the rules of the domain over a dictionary."""
 
-    def __init__(self, accounts: MemoryAccounts) -> None:
-        self._accounts = accounts
-        self._grants: dict[str, SessionGrant] = {}
-        self.asked_to_open = 0
+    def __init__(self) -> None:
+        self.attempts: dict[Limit, int] = {}
+        self.waits_until: dict[Limit, datetime] = {}
 
-    async def open(self, credential: Credential, description: str, at: datetime) -> tuple[SessionGrant, str]:
-        self.asked_to_open += 1
-        now = await self._accounts.of(credential.user_id)
-        if now is None or now.epoch != credential.epoch or now.status is not Status.ENABLED:
-            raise WrongCredentials
-        grant = SessionGrant(user_id=credential.user_id, session_id=uuid4(), epoch=credential.epoch)
-        return grant, self._token(grant)
+    async def admit(self, limits: Sequence[Limit], at: datetime) -> None:
+        for limit in limits:
+            if (until := self.waits_until.get(limit, at)) > at:
+                raise TooManyAttempts(retry_after=round((until - at).total_seconds()))
 
-    async def refresh(self, token: str, at: datetime) -> tuple[SessionGrant, str]:
-        grant = self._grants.pop(token, None)
-        if grant is None:
-            raise InvalidToken
-        return grant, self._token(grant)
+    async def count(self, limits: Sequence[Limit], at: datetime) -> None:
+        for limit in limits:
+            attempts = self.attempts[limit] = self.attempts.get(limit, 0) + 1
+            self.waits_until[limit] = at + pause_after(attempts, ALLOWANCES[limit.act, limit.scope].free)
 
-    def _token(self, grant: SessionGrant) -> str:
-        token = uuid4().hex
-        self._grants[token] = grant
-        return token
+    async def succeeded(self, limits: Sequence[Limit], at: datetime) -> None:
+        for limit in limits:
+            if limit.scope == "account from a network":
+                self.attempts.pop(limit, None)
+
+    async def of(self, user_id: UUID, at: datetime) -> list[Throttled]:
+        return [
+            Throttled(
+                act=limit.act,
+                scope=limit.scope,
+                network=limit.network,
+                attempts=attempts,
+                waits_until=self.waits_until.get(limit),
+            )
+            for limit, attempts in self.attempts.items()
+            if limit.user_id == user_id
+        ]
+
+    async def lift(self, user_id: UUID) -> int:
+        held = [limit for limit in self.attempts if limit.user_id == user_id]
+        for limit in held:
+            del self.attempts[limit]
+            self.waits_until.pop(limit, None)
+        return len(held)
+
+
+class MemoryClients:
+    """Implements the port Clients: there are none."""
+
+    async def authenticate(self, client_id: UUID, secret: str, at: datetime) -> None:
+        return None
 
 
 class World:
@@ -241,14 +266,17 @@ class World:
         self.directory = MemoryDirectory()
         self.visibility = MemoryVisibility()
         self.hasher = PlainHasher()
+        self.throttle = MemoryThrottle()
         self.clock = FixedClock()
         self.tokens = LocalTokens(
-            [SigningKey(ec.generate_private_key(ec.SECP256R1()))],
+            [SigningKey.make("ES256")],
             life=timedelta(minutes=15),
             issuer="t",
             audience="t",
         )
-        self.sessions = MemorySessions(self.accounts)
+        self.security_log = MemorySecurityLog()
+        self.links = MemoryLinks(self.keys)
+        self.sessions = MemorySessions(self.accounts, self.security_log)
         self.observed: list[tuple[str, str]] = []
         self.ports = Ports(
             log=self.log,
@@ -258,8 +286,13 @@ class World:
             cursors=SealedCursors(self.keys.cursor_key),
             visibility=self.visibility,
             tokens=self.tokens,
+            revocations=MemoryRevocations(self.accounts),
             sessions=self.sessions,
+            links=self.links,
+            security_log=self.security_log,
             hasher=self.hasher,
+            throttle=self.throttle,
+            clients=MemoryClients(),
             clock=self.clock,
             rules=Rules(**rules),
         )

@@ -36,6 +36,7 @@ class Program:
             "MG_USERS_DATA_DIR": str(self.data),
             "MG_USERS_HTTP_PORT": "0",
             "MG_USERS_BCRYPT_COST": "4",
+            "MG_USERS_THROTTLE": "false",
         } | environ
         self.starts = 0
         self.process: subprocess.Popen[bytes] | None = None

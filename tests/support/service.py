@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from application.ports import Clock
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.passwords import BcryptHasher
 from infrastructure.serving import application, make_first_admin
@@ -67,17 +68,28 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_service(
-    conninfo: str, nats_url: str = "", *, project: bool = True, **environ: str
+    conninfo: str,
+    nats_url: str = "",
+    *,
+    project: bool = True,
+    mail: bool = False,
+    clock: Clock | None = None,
+    **environ: str,
 ) -> AsyncIterator[Client]:
-    """A service on a database, with its projectors running; the relay only where a broker is given."""
-    settings = load({"MG_USERS_BCRYPT_COST": "4", **environ}).settings
+    """A service on a database, with its projectors running; the relay only where a broker is given.
+
+    Where mails are sent, the settings should say where to.
+    """
+    settings = load({"MG_USERS_BCRYPT_COST": "4", "MG_USERS_THROTTLE": "false", **environ}).settings
     ground = standing(conninfo, nats_url)
     keys = await asyncio.to_thread(open_keys, ground)
-    async with open_service(settings, ground, keys, hasher=BcryptHasher(4)) as service:
+    async with open_service(settings, ground, keys, clock=clock, hasher=BcryptHasher(4)) as service:
         await make_first_admin(service.bus, settings)
         readers = [projector.run() for projector in service.projectors] if project else []
         if nats_url:
             readers.append(service.relay.run())
+        if mail:
+            readers.append(service.mailer.run())
         tasks = [asyncio.create_task(reader) for reader in readers]
         transport = httpx.ASGITransport(application(service, settings, ground), raise_app_exceptions=False)
         try:

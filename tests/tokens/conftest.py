@@ -8,7 +8,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from psycopg_pool import AsyncConnectionPool
 
 from application.ports import Credential
@@ -39,7 +38,7 @@ class Ground:
         self.writer = Writer(self.keyring)
         self.accounts = PostgresAccounts(conninfo, self.keyring, pool)
         self.sessions = PostgresSessions(pool, self.keyring, life=REFRESH_LIFE, issuer=ISSUER)
-        self.key = SigningKey(ec.generate_private_key(ec.SECP256R1()))
+        self.key = SigningKey.make("ES256")
         self.tokens = LocalTokens([self.key], life=ACCESS_LIFE, issuer=ISSUER, audience=AUDIENCE)
         self.ada = UUID(int=0)
 
@@ -53,7 +52,7 @@ class Ground:
         assert (await self.appender.append(self.writer.change(self.ada, *events))).outcome == "stored"
 
     async def account(self) -> Credential:
-        found = await self.accounts.of(self.ada, fresh=True)
+        found = await self.accounts.of(self.ada)
         assert found is not None
         return found
 
@@ -74,3 +73,4 @@ async def ground(database: str) -> AsyncIterator[Ground]:
         made.ada = await made.register("ada")
         yield made
         await made.accounts.close()
+        await made.sessions.close()

@@ -10,7 +10,6 @@ import pytest
 from domain import events
 from domain.errors import Unavailable
 from domain.values import Role, Status
-from infrastructure import accounts as module
 from infrastructure.accounts import PostgresAccounts
 from tests.event_store.writing import HASH
 from tests.support.memory import NOON
@@ -44,33 +43,14 @@ async def test_the_holder_of_a_name_changes_with_the_append(ground: Ground) -> N
     assert await ground.accounts.holder("username", "new@example.com") is None
 
 
-async def test_an_account_is_trusted_for_a_moment_and_fresh_on_demand(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FRESH_FOR", 3600.0)
-    before = await ground.accounts.of(ground.ada)
+async def test_what_was_read_is_as_of_the_position_at_which_the_log_ended(ground: Ground) -> None:
+    before = await ground.account()
+    assert before.as_of == 1
     await ground.happens(events.Disabled(at=NOON))
-    assert await ground.accounts.of(ground.ada) == before
-    monkeypatch.setattr(module, "FRESH_FOR", 0.0)
-    now = await ground.accounts.of(ground.ada)
-    assert now is not None
-    assert (now.status, now.epoch) == (Status.DISABLED, 2)
-
-
-async def test_a_process_forgets_what_it_has_changed_itself(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FRESH_FOR", 3600.0)
-    await ground.accounts.of(ground.ada)
-    await ground.happens(events.RoleChanged(at=NOON, role=Role.ADMIN))
-    ground.accounts.forget(ground.ada)
-    now = await ground.accounts.of(ground.ada)
-    assert now is not None
-    assert now.role is Role.ADMIN
-
-
-async def test_what_a_process_trusts_is_never_older_than_a_second() -> None:
-    assert module.FRESH_FOR <= 1.0
+    now = await ground.account()
+    assert (now.status, now.epoch, now.as_of) == (Status.DISABLED, 2, 2)
+    found = await ground.accounts.find("ada")
+    assert found == now
 
 
 async def test_the_log_remembers_that_there_was_an_admin(ground: Ground) -> None:

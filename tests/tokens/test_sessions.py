@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import signal
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,9 +19,11 @@ from domain import events
 from domain.errors import InvalidToken, Unavailable, WrongCredentials
 from domain.events import Event
 from domain.values import Role
-from infrastructure.tokens.sessions import GRACE, PostgresSessions
+from infrastructure.tokens.rotation import GRACE
+from infrastructure.tokens.sessions import PostgresSessions
 from tests.support.memory import NOON
 from tests.tokens.conftest import ISSUER, REFRESH_LIFE, Ground
+from tests.tokens.dying_refresh import STEPS
 
 SECOND = timedelta(seconds=1)
 
@@ -48,7 +53,7 @@ async def test_only_a_hash_of_a_token_is_stored(ground: Ground) -> None:
     token = await _open(ground)
     _, successor = await ground.sessions.refresh(token, NOON)
     ((row,),) = await ground.rows("SELECT s::text FROM sessions s")
-    ((current, previous),) = await ground.rows("SELECT token_hash, previous_hash FROM sessions")
+    ((current, previous),) = await ground.rows("SELECT token_hash, used_hashes[1] FROM sessions")
     for shown in (token, successor):
         assert shown not in str(row)
     assert current == hashlib.sha256(successor.encode()).digest()
@@ -79,6 +84,7 @@ async def test_within_the_grace_every_replica_makes_the_same_successor_even_with
     _, successor = await ground.sessions.refresh(token, NOON)
     _, same = await replica.refresh(token, NOON + SECOND)
     assert same == successor
+    await replica.close()
 
 
 async def test_a_used_up_token_yields_its_successor_until_the_grace_is_over(ground: Ground) -> None:
@@ -97,14 +103,27 @@ async def test_a_used_up_token_after_the_grace_ends_the_session_for_whoever_hold
     assert await ground.rows("SELECT id FROM sessions") == []
 
 
-async def test_a_token_of_two_rotations_ago_ends_the_session_at_once(ground: Ground) -> None:
+async def test_a_caller_several_rotations_behind_gets_the_valid_token(
+    ground: Ground,
+) -> None:
+    token = await _open(ground)
+    late = [token]
+    for number in range(4):
+        _, token = await ground.sessions.refresh(token, NOON + number * SECOND)
+        late.append(token)
+    for number, shown in enumerate(late[:-1]):
+        assert (await ground.sessions.refresh(shown, NOON + number * SECOND + GRACE))[1] == token
+    assert (await ground.sessions.refresh(token, NOON + GRACE))[1] not in late
+
+
+async def test_a_token_of_two_rotations_ago_has_no_longer_a_grace_than_its_own(ground: Ground) -> None:
     token = await _open(ground)
     _, second = await ground.sessions.refresh(token, NOON)
-    _, third = await ground.sessions.refresh(second, NOON)
+    _, third = await ground.sessions.refresh(second, NOON + GRACE)
     with pytest.raises(InvalidToken):
-        await ground.sessions.refresh(token, NOON)
+        await ground.sessions.refresh(token, NOON + GRACE + SECOND)
     with pytest.raises(InvalidToken):
-        await ground.sessions.refresh(third, NOON)
+        await ground.sessions.refresh(third, NOON + GRACE + SECOND)
 
 
 async def test_the_end_of_one_session_leaves_the_others(ground: Ground) -> None:
@@ -181,7 +200,7 @@ def _forge(
 
 async def test_forged_refresh_tokens_are_refused_and_end_nothing(ground: Ground) -> None:
     token = await _open(ground)
-    own = ground.sessions._key
+    own = ground.sessions._tokens._key
     forgeries = [
         "",
         "x",
@@ -204,6 +223,57 @@ async def test_forged_refresh_tokens_are_refused_and_end_nothing(ground: Ground)
     assert await ground.sessions.refresh(token, NOON)
 
 
+@pytest.mark.parametrize("step", STEPS)
+async def test_after_a_kill_at_any_step_of_a_rotation_the_token_still_leads_on(
+    ground: Ground, step: str
+) -> None:
+    token = await _open(ground)
+    dying = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.tokens.dying_refresh", ground.conninfo, token, step,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert await dying.wait() == -signal.SIGKILL
+    _, successor = await ground.sessions.refresh(token, NOON + GRACE)
+    assert await ground.sessions.refresh(successor, NOON + GRACE)
+
+
+async def test_a_truncated_or_lengthened_refresh_token_is_refused_and_ends_nothing(ground: Ground) -> None:
+    token = await _open(ground)
+    for length in (*range(0, len(token), 7), len(token) - 1):
+        for end in ("", ".", "="):
+            with pytest.raises(InvalidToken):
+                await ground.sessions.refresh(token[:length] + end, NOON)
+    for longer in (token + "A", token + "=", token + ".", token + " "):
+        with pytest.raises(InvalidToken):
+            await ground.sessions.refresh(longer, NOON)
+    assert await ground.sessions.refresh(token, NOON)
+
+
+async def test_another_spelling_of_a_signature_is_refused_and_ends_nothing(ground: Ground) -> None:
+    token = await _open(ground)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for letter in letters.replace(token[-1], ""):
+        with pytest.raises(InvalidToken):
+            await ground.sessions.refresh(token[:-1] + letter, NOON)
+    assert await ground.sessions.refresh(token, NOON)
+
+
+async def test_the_refresh_token_of_another_session_or_user_goes_on_with_its_own_alone(
+    ground: Ground,
+) -> None:
+    """Even signed by us, what says another session than it was made for is nobody's token."""
+    bob = await ground.accounts.of(await ground.register("bob"))
+    assert bob is not None
+    token = await _open(ground)
+    grant, bobs = await ground.sessions.open(bob, "", NOON)
+    claims = _inside(bobs)
+    swapped = _forge(token, ground.sessions._tokens._key, jti=claims["jti"], sub=claims["sub"])
+    with pytest.raises(InvalidToken):
+        await ground.sessions.refresh(swapped, NOON)
+    assert (await ground.sessions.refresh(token, NOON))[0].user_id == ground.ada
+    assert grant.user_id == bob.user_id
+
+
 async def test_without_a_database_sessions_are_unavailable(ground: Ground) -> None:
     token = await _open(ground)
     account = await ground.account()
@@ -216,3 +286,4 @@ async def test_without_a_database_sessions_are_unavailable(ground: Ground) -> No
             await away.open(account, "", NOON)
         with pytest.raises(Unavailable):
             await away.refresh(token, NOON)
+        await away.close()

@@ -46,10 +46,13 @@ CREATE TABLE credentials (
     -- Position and time of the last change to what a token says; NULL while nothing has changed. Every
     -- process follows it, to know which tokens have lost their worth.
     changed      bigint,
-    changed_at   timestamptz
+    changed_at   timestamptz,
+    -- Since when the account has had its status: from then on the grace of a closed one is counted.
+    since        timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 80);
 CREATE INDEX credentials_enabled_admins ON credentials (user_id) WHERE role = 'admin' AND status = 'enabled';
 CREATE INDEX credentials_changed ON credentials (changed) WHERE changed IS NOT NULL;
+CREATE INDEX credentials_closed ON credentials (status, user_id) WHERE status IN ('deleted', 'disabled');
 
 -- The random key that seals what is personal of one user, wrapped by a key-encryption epoch.
 -- A row whose key is NULL says that the key was destroyed on purpose.
@@ -59,6 +62,7 @@ CREATE TABLE user_keys (
     wrapped       bytea,
     destroyed_at  timestamptz
 );
+CREATE INDEX user_keys_by_epoch ON user_keys (epoch) WHERE wrapped IS NOT NULL;
 
 -- What became of a command that came with an Idempotency-Key, until nobody may repeat it any more. Written
 -- by the append, so that whatever is stored is remembered and whatever is not is not. Both hashes are keyed:
@@ -89,6 +93,7 @@ CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
 --
 -- outcome: stored | known (these very bytes were stored before) | conflict (another version)
 --          | taken (detail: the kind of name) | last_admin | repeated (its key was used before)
+--          | old_epoch (the epoch that wraps the new user key has been destroyed since)
 CREATE FUNCTION append_events(
     c_stream uuid[], c_events int[],
     e_version bigint[], e_name text[], e_state bytea[],
@@ -119,9 +124,13 @@ DECLARE
     link_before   bytea;
     holder        uuid;
     old_epoch     bigint;
+    destroyed     int[];
     wrote         boolean := false;
 BEGIN
     PERFORM pg_advisory_xact_lock(7310580243119865);
+    IF cardinality(u_command) > 0 THEN
+        SELECT array_agg(y.epoch) INTO destroyed FROM keyring y WHERE y.purpose = 'seal' AND y.wrapped IS NULL;
+    END IF;
     SELECT coalesce(max(e.position), 0) + 1 INTO next_position FROM events e;
 
     FOR c IN 1 .. cardinality(c_stream) LOOP
@@ -186,6 +195,14 @@ BEGIN
             next_secret := next_secret + 1;
         END IF;
 
+        -- A key that nobody can unwrap any more would be lost with the process that made it.
+        WHILE next_key <= cardinality(u_command) AND u_command[next_key] < c LOOP
+            next_key := next_key + 1;
+        END LOOP;
+        IF outcome = 'stored' AND u_command[next_key] = c AND u_epoch[next_key] = ANY (destroyed) THEN
+            outcome := 'old_epoch';
+        END IF;
+
         IF outcome = 'stored' THEN
             wrote := true;
             FOR i IN first_event .. last_event LOOP
@@ -223,6 +240,7 @@ BEGIN
                 SET secret_hash = coalesce(excluded.secret_hash, s.secret_hash), epoch = excluded.epoch,
                     status = excluded.status, role = excluded.role, verified = excluded.verified,
                     changed = reached, changed_at = clock_timestamp(),
+                    since = CASE WHEN excluded.status = s.status THEN s.since ELSE clock_timestamp() END,
                     carried = CASE WHEN excluded.epoch = s.epoch THEN s.carried
                                    ELSE s_session[next_secret - 1] END,
                     carried_from = CASE WHEN excluded.epoch = s.epoch THEN s.carried_from
@@ -252,6 +270,9 @@ BEGIN
                 UPDATE credentials s SET secret_hash = NULL WHERE s.user_id = stream;
                 DELETE FROM sessions v WHERE v.user_id = stream;
                 DELETE FROM idempotency_keys r WHERE r.user_id = stream;
+                INSERT INTO erasures (user_id, position, requested_at, key_epoch)
+                SELECT stream, reached, k.destroyed_at, k.epoch FROM user_keys k WHERE k.user_id = stream
+                ON CONFLICT DO NOTHING;
             END IF;
 
             IF next_repeat > 1 AND r_command[next_repeat - 1] = c THEN

@@ -18,25 +18,35 @@ CREATE TABLE keyring (
 );
 
 CREATE TABLE signing_keys (
-    kid         text        PRIMARY KEY,
-    algorithm   text        NOT NULL,
-    wrapped     bytea       NOT NULL,       -- the private key, PKCS #8, wrapped by the root key
-    state       text        NOT NULL CHECK (state IN ('next', 'active', 'retired')),
-    created_at  timestamptz NOT NULL DEFAULT now()
+    kid           text        PRIMARY KEY,
+    algorithm     text        NOT NULL,
+    wrapped       bytea       NOT NULL,     -- the private key, PKCS #8, wrapped by the root key
+    state         text        NOT NULL CHECK (state IN ('next', 'active', 'retired')),
+    created_at    timestamptz NOT NULL DEFAULT now(),   -- published from then on
+    signs_since   timestamptz,
+    signed_until  timestamptz               -- tokens from before are checked with it as long as it stands here
 );
+-- There is one key that signs, and one that will.
+CREATE UNIQUE INDEX signing_keys_one_of_each ON signing_keys (state) WHERE state <> 'retired';
 
--- A refresh token is worth nothing without the row that holds its hash.
+-- A refresh token is worth nothing without the row that holds its hash. The tokens that were used up of
+-- late are honoured for a short grace: three arrays of one length, the last used up last.
 CREATE TABLE sessions (
-    id             uuid        PRIMARY KEY,
-    user_id        uuid        NOT NULL,
-    epoch          bigint      NOT NULL,    -- of the credentials under which it was opened
-    token_hash     bytea       NOT NULL,    -- SHA-256 of the refresh token that is valid now
-    previous_hash  bytea,                   -- of the one before, honoured for a short grace
-    nonce          bytea       NOT NULL,    -- the successor of a token is computed from it, never stored
-    description    text        NOT NULL DEFAULT '',
-    created_at     timestamptz NOT NULL,
-    rotated_at     timestamptz NOT NULL,
-    expires_at     timestamptz NOT NULL
+    id             uuid          PRIMARY KEY,   -- the family: every token of a session carries it
+    user_id        uuid          NOT NULL,
+    epoch          bigint        NOT NULL,      -- of the credentials under which it was opened
+    token_hash     bytea         NOT NULL,      -- SHA-256 of the refresh token that is valid now
+    used_hashes    bytea[]       NOT NULL DEFAULT '{}',  -- of the tokens before it
+    used_at        timestamptz[] NOT NULL DEFAULT '{}',  -- when each was used up
+    until          timestamptz[] NOT NULL DEFAULT '{}',  -- when the successor that it was given expires
+    nonce          bytea         NOT NULL,      -- the successor of a token is computed from it, never stored
+    description    text          NOT NULL DEFAULT '',
+    user_agent     text          NOT NULL DEFAULT '',    -- of the login, cut to a bounded length
+    opened_from    text          NOT NULL DEFAULT '',    -- network prefix of the login, empty if unknown
+    used_from      text          NOT NULL DEFAULT '',    -- network prefix of the last use
+    created_at     timestamptz   NOT NULL,
+    rotated_at     timestamptz   NOT NULL,      -- the last use
+    expires_at     timestamptz   NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX sessions_by_user ON sessions (user_id);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);

@@ -34,7 +34,7 @@ def document(app: Litestar) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "users"}, {"name": "tokens"}, {"name": "operations"}],
+        "tags": [{"name": name} for name in ("users", "tokens", "links", "security", "oauth", "operations")],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": _used(components(shapes), paths),
@@ -42,6 +42,10 @@ def document(app: Litestar) -> dict[str, Any]:
                 "bearer": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                     "description": "An access token.",
+                },
+                "service": {
+                    "type": "http", "scheme": "basic",
+                    "description": "Id and secret of a service account (client_secret_basic of RFC 6749).",
                 },
                 "refresh": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",

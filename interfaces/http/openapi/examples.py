@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 USER_ID = "6f1f1a2e-8a1e-4a53-9d4b-1f9f3c0a2b11"
+SESSION_ID = "0b9d7f4e-3f38-4a9e-8f6f-7f3b8d1c2e5a"
 _ZERO = "0001-01-01T00:00:00Z"
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -36,9 +37,24 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "change_tags": {"replace them": {"tags": ["engine", "notes"]}, "clear them": {"tags": []}},
     "change_picture": {"a new one": {"profile_picture": "https://example.com/ada.png"}},
     "change_role": {"make an admin": {"role": "admin"}, "and a user again": {"role": "user"}},
+    "request_reset": {"forgotten": {"email": "augusta.ada@example.com"}},
+    "reset": {
+        "the Magistrala way": {"password": "changeMe12345", "confirm_password": "changeMe12345"},
+        "the Mainflux way": {
+            "token": "AqYZJ4k9R0yIkF0vX6c3oR0",
+            "password": "changeMe12345",
+            "confirm_password": "changeMe12345",
+        },
+    },
     "change_secret": {"a new one": {"old_secret": "changeMe123", "new_secret": "changeMe1234"}},
+    "revoke_refresh_token": {"one of mine": {"token_id": SESSION_ID}},
+    "revoke_all_refresh_tokens": {"all others": {"keep_current": True}},
+    "introspect": {"any token": {"token": "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}},
+    "revoke": {
+        "a refresh token": {"token": "eyJhbGciOiJIUzUxMiJ9.e30.c2ln", "token_type_hint": "refresh_token"},
+    },
 }
-"""By operation; in this order they are all accepted."""
+"""By operation; in this order they are all accepted, but for the token of a mail that nobody was sent."""
 
 SCHEMAS: dict[str, Any] = {
     "Document": {
@@ -71,6 +87,39 @@ SCHEMAS: dict[str, Any] = {
         "access_token": "eyJhbGciOiJFZERTQSJ9.eyJ0eXBlIjowfQ.c2lnbmF0dXJl",
         "refresh_token": "eyJhbGciOiJFZERTQSJ9.eyJ0eXBlIjoxfQ.c2lnbmF0dXJl",
         "access_type": "Bearer",
+    },
+    "RefreshTokenList": {
+        "refresh_tokens": [
+            {
+                "id": SESSION_ID,
+                "created_at": "2026-11-01T08:30:00.123456Z",
+                "last_used_at": "2026-11-01T09:00:00.123456Z",
+                "description": "laptop",
+                "user_agent": "curl/8.14.1",
+                "opened_from": "203.0.113.0/24",
+                "network": "203.0.113.0/24",
+                "current": True,
+            }
+        ]
+    },
+    "SecurityLogPage": {
+        "limit": 10,
+        "security_log": [
+            {
+                "number": 42,
+                "at": "2026-11-01T08:30:00.123456Z",
+                "kind": "login",
+                "session_id": SESSION_ID,
+                "network": "203.0.113.0/24",
+            },
+            {
+                "number": 41,
+                "at": "2026-11-01T08:29:50.123456Z",
+                "kind": "login_failed",
+                "network": "203.0.113.0/24",
+                "detail": "wrong secret",
+            },
+        ],
     },
     "Problem": {
         "type": "about:blank",

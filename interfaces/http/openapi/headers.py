@@ -12,7 +12,7 @@ _KEY = (
     r'^ *(?:"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}"'
     r"|[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,255}) *$"
 )
-_ETAG = r'^"[0-9]+"$'
+_ETAG = r'^"[0-9a-f]+"$'
 
 
 def _asked(name: str, description: str, **schema: Any) -> Header:
@@ -66,7 +66,7 @@ TRACEPARENT = _asked(
 TOLD: dict[str, Header] = {
     "x-request-id": _told("The request id.", pattern="^[A-Za-z0-9._-]{1,64}$", examples=["gate-7.Ab_1"]),
     "ETag": _told(
-        "The version of the user; a card that strangers see has none.",
+        "The version of the user, or what tells one set of keys from another; a card has none.",
         always=False,
         pattern=_ETAG,
         examples=['"3"'],

@@ -11,6 +11,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from application.commands.change_secret import ChangeSecret
 from application.commands.refresh_tokens import RefreshTokens
+from application.commands.request_verification import RequestVerification
+from application.commands.revoke_all_sessions import RevokeAllSessions
+from application.commands.revoke_session import RevokeSession
+from application.queries.list_sessions import ListSessions
 from application.queries.search_users import SearchUsers
 from application.queries.view_user import ViewUser
 from interfaces.http.caller import JSON
@@ -25,22 +29,38 @@ _REFUSALS = {
     401: "Nobody that can be believed is asking.",
     403: "The caller may not do this.",
     404: "There is no such user.",
+    408: "The body did not arrive in time; the connection is closed.",
     409: "The present state forbids it.",
+    410: "The token was one of ours: it was used, has expired, or was replaced by a newer one.",
     412: "The user has changed since the version in If-Match.",
     413: "The body is larger than this service takes.",
     415: "The body must be sent as application/json.",
     422: "The Idempotency-Key was sent before, with another request.",
+    429: "There were too many attempts; Retry-After says when to come back.",
     503: "The service cannot answer at the moment; Retry-After says when to come back.",
 }
+
+_REFUSAL_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 _ACCESS: dict[str, list[dict[str, list[str]]]] = {
     "signed in": [{"bearer": []}],
     "refreshing": [{"refresh": []}],
     "anyone or signed in": [{}, {"bearer": []}],
     "anyone": [{}],
+    "service": [{"service": []}],
+    "signed in or service": [{"bearer": []}, {"service": []}],
 }
 
-_FORBIDDEN_TO_NOBODY = (ViewUser, SearchUsers, ChangeSecret, RefreshTokens)
+_FORBIDDEN_TO_NOBODY = (
+    ListSessions,
+    RevokeSession,
+    RevokeAllSessions,
+    ViewUser,
+    SearchUsers,
+    ChangeSecret,
+    RefreshTokens,
+    RequestVerification,
+)
 """Whoever is signed in may do these, if only to themselves."""
 
 _THREE_OR_NONE = {"pattern": r"^(?:[\s\S]{3,})?$"}
@@ -60,7 +80,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _ID = "$response.body#/id"
 _AFTER_REGISTER = (
     "view", "history", "update", "change_username", "change_email", "change_identity", "change_tags",
-    "change_picture", "change_role", "disable", "enable",
+    "change_picture", "change_role", "disable", "enable", "delete",
 )  # fmt: skip
 
 
@@ -81,7 +101,10 @@ def operation(path: str, method: str, handler: HTTPRouteHandler) -> dict[str, An
         content: dict[str, Any] = {"schema": _reference(shape.__name__)}
         if requests := examples.REQUESTS.get(name):
             content["examples"] = {title: {"value": value} for title, value in requests.items()}
-        made["requestBody"] = {"required": True, "content": {JSON: content}}
+        made["requestBody"] = {
+            "required": not handler.opt.get("body_optional"),
+            "content": {handler.opt.get("body_as", JSON): content},
+        }
     made["security"] = _ACCESS[_access(handler)]
     return made
 
@@ -95,8 +118,9 @@ def _access(handler: HTTPRouteHandler) -> str:
 
 
 def _writes(method: str, handler: HTTPRouteHandler) -> bool:
-    """Whether this answers with a user after a change."""
-    return method != "get" and handler.opt.get("answer", (200, None))[1] == "Document"
+    """Whether this changes a user, and answers with how far the log has come."""
+    answers = handler.opt.get("answer", (200, None))[1] == "Document"
+    return method != "get" and bool(answers or handler.opt.get("conditional"))
 
 
 def _parameters(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
@@ -135,21 +159,22 @@ def _responses(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[tu
     opt = handler.opt
     status, name = opt.get("answer", (200, None))
     media_type = opt.get("media_type", JSON)
-    assert name, f"{path}: the route does not say what it answers"
-    shown = {"anyOf": [_reference("Document"), _reference("Card")]} if opt.get("card") else _reference(name)
-    success: dict[str, Any] = {
-        "description": "Done.",
-        "headers": _headers(method, handler),
-        "content": {media_type: {"schema": shown}},
-    }
+    assert name or "answer" in opt, f"{path}: the route does not say what it answers"
+    success: dict[str, Any] = {"description": "Done.", "headers": _headers(method, handler)}
+    if name:
+        shown = (
+            {"anyOf": [_reference("Document"), _reference("Card")]} if opt.get("card") else _reference(name)
+        )
+        success["content"] = {media_type: {"schema": shown}}
     if links := _links(handler.handler_name):
         success["links"] = links
     yield status, success
     if opt.get("conditional_get"):
-        yield 304, {"description": "The ETag still holds.", "headers": told("x-request-id", "ETag", "Vary")}
+        kept = "Cache-Control" if name == "KeySet" else "Vary"
+        yield 304, {"description": "The ETag still holds.", "headers": told("x-request-id", "ETag", kept)}
     refusal = {opt.get("refuses_as", PROBLEM): {"schema": _reference(opt.get("refuses_shape", "Problem"))}}
     for code in _refusals(path, handler):
-        extra = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}.get(code, ())
+        extra = _REFUSAL_HEADERS.get(code, ())
         yield (
             code,
             {
@@ -177,8 +202,11 @@ def _headers(method: str, handler: HTTPRouteHandler) -> dict[str, Any]:
         names.append("Idempotency-Replayed")
     if name in ("UserPage", "CardPage"):
         names.append("Link")
-    if name in ("Tokens", "KeySet"):
+    if name in ("Tokens", "KeySet", "RefreshTokenList", "SecurityLogPage"):
         names.append("Cache-Control")
+    if name == "KeySet":
+        names.append("ETag")
+        always = ("ETag",)
     return told(*names, always=always)
 
 
@@ -190,7 +218,7 @@ def _refusals(path: str, handler: HTTPRouteHandler) -> set[int]:
         if opt.get("command") not in _FORBIDDEN_TO_NOBODY:
             refusals |= {403}
     if "body" in opt:
-        refusals |= {400, 413, 415, 503}
+        refusals |= {400, 408, 413, 415, 503}
     if "query" in opt:
         refusals |= {400}
     if "{user_id}" in path:
@@ -199,6 +227,8 @@ def _refusals(path: str, handler: HTTPRouteHandler) -> set[int]:
         refusals |= {400, 409, 412}
     if opt.get("idempotent"):
         refusals |= {400, 409, 422}
+    if opt.get("throttled"):
+        refusals |= {429}
     return refusals
 
 

@@ -13,10 +13,26 @@ from application.timeline import HistoryEntry
 from interfaces.http import bodies
 from interfaces.http.errors import Problem
 from interfaces.http.fields import EMAIL, LOGIN, NEW_SECRET, SHOWN_SECRET, USERNAME, Words
+from interfaces.http.oauth import Introspected, OAuthError, ServerMetadata
 from interfaces.http.openapi import examples
 from interfaces.http.operations import Health
+from interfaces.http.sessions import RefreshTokenList, SecurityLogPage
+from interfaces.http.throttling import ThrottleView
 
-ANSWERS: tuple[type[msgspec.Struct], ...] = (Document, Card, Tokens, Problem, HistoryEntry, Health)
+ANSWERS: tuple[type[msgspec.Struct], ...] = (
+    RefreshTokenList,
+    SecurityLogPage,
+    Document,
+    Card,
+    Tokens,
+    Problem,
+    HistoryEntry,
+    Health,
+    ThrottleView,
+    OAuthError,
+    Introspected,
+    ServerMetadata,
+)
 
 _ABSENT: Words = {"enum": ["", None]}
 _GIVEN: Words = {"type": "string", "minLength": 1}
@@ -48,6 +64,9 @@ NEEDS: dict[type[msgspec.Struct], Words] = {
     bodies.EmailBody: {"anyOf": [_with(email=EMAIL), _with(email=_ABSENT, identity=EMAIL)]},
     bodies.RoleBody: _with(role={"enum": ["user", "admin"]}),
     bodies.SecretBody: _with(old_secret=SHOWN_SECRET, new_secret=NEW_SECRET),
+    bodies.RevokeBody: _with(token_id={"minLength": 1, "maxLength": 254, "type": "string"}),
+    bodies.ResetRequestBody: _with(email=LOGIN),
+    bodies.ResetBody: _with(password=NEW_SECRET, confirm_password=NEW_SECRET),
     bodies.LoginBody: {
         "anyOf": [
             _with("a username and a password", username=LOGIN, password=SHOWN_SECRET),
@@ -75,6 +94,13 @@ def components(body_shapes: Iterable[type[msgspec.Struct]]) -> dict[str, Words]:
         "CardPage": _page("users", "Card"),
         "KeySet": _KEY_SET,
         "Readiness": _READINESS,
+        "Exposition": {"type": "string"},
+        "Nothing": {"type": "object"},
+        "ResetRequested": {
+            "type": "object",
+            "required": ["msg"],
+            "properties": {"msg": {"const": "Email with reset link is sent"}},
+        },
         "Liveness": {"type": "object", "required": ["status"], "properties": {"status": {"const": "pass"}}},
     }
 

@@ -1,0 +1,1 @@
+"""Erasure: from the request that destroys a user's key to a signed certificate that everything is done."""

@@ -1,0 +1,139 @@
+"""What only the database knows, read for each scrape by one statement that may take a second at most."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+
+from infrastructure.operations import time_of
+
+PATIENCE = 2.0
+"""Seconds after which a scrape goes on without the database."""
+
+ABANDONED = 10.0
+"""Seconds after which a statement that got no answer at all is given up with its connection."""
+
+COUNTED = 10_000
+
+_LIMITS = "SET statement_timeout = 1000"
+
+_READ = """
+WITH head AS (SELECT coalesce(max(position), 0) AS position FROM events),
+counted AS (SELECT count(*) AS open FROM (
+    SELECT 1 FROM sessions WHERE expires_at > now() LIMIT %(counted)s) AS first_ones),
+readers AS (
+    SELECT 'projection' AS kind, p.name, p.live, p.owner IS NOT NULL AND p.lease_until > now() AS owned,
+           p.position, (SELECT count(*) FROM parked_streams s
+                        WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)
+                       ) AS parked
+    FROM projections p
+    WHERE (p.name, p.version) IN (SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[]))
+    UNION ALL
+    SELECT 'relay', name, true, owner IS NOT NULL AND lease_until > now(), position, 0 FROM relays)
+SELECT now(), head.position,
+       CASE WHEN counted.open < %(counted)s THEN counted.open
+            ELSE greatest(counted.open, (SELECT reltuples FROM pg_class WHERE oid = 'sessions'::regclass))
+       END,
+       r.kind, r.name, r.live, r.owned, r.position, r.parked, e.state
+FROM head CROSS JOIN counted LEFT JOIN readers r ON true
+LEFT JOIN events e ON e.position = r.position + 1
+ORDER BY r.kind, r.name, r.live DESC"""
+
+log = logging.getLogger("usersd.telemetry")
+
+
+class Follower(msgspec.Struct, frozen=True):
+    """Where a reader of the log stands: a projection, live or still building, or the relay."""
+
+    kind: str
+    name: str
+    live: bool
+    owned: bool
+    position: int
+    parked: int
+    lag_seconds: float
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """One reading; what is empty was not to be had."""
+
+    up: bool = False
+    head: int = 0
+    sessions: int = 0
+    followers: tuple[Follower, ...] = ()
+
+
+NOTHING = Figures()
+
+
+class Database:
+    """Reads the figures over a connection of its own, so that a busy pool never looks like a dead database.
+
+    Scrapes that come together share one reading: however many ask, the database is asked one at a time.
+    """
+
+    def __init__(self, conninfo: str, versions: Mapping[str, int]) -> None:
+        self._conninfo = conninfo
+        self._asked = {"names": list(versions), "versions": list(versions.values()), "counted": COUNTED}
+        self._connection: psycopg.AsyncConnection | None = None
+        self._reading: asyncio.Task[Figures] | None = None
+
+    async def read(self) -> Figures:
+        """The figures, or nothing within PATIENCE; raises nothing."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(), name="figures for a scrape")
+        await asyncio.wait({self._reading}, timeout=PATIENCE)
+        if self._reading.done() and not self._reading.cancelled():
+            return self._reading.result()
+        return NOTHING
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading}, timeout=PATIENCE)
+        await self._disconnect()
+
+    async def _read(self) -> Figures:
+        # A connection that lay idle may have died meanwhile; a fresh one tells.
+        for _ in range(1 if self._connection is None else 2):
+            try:
+                async with asyncio.timeout(ABANDONED):
+                    connection = await self._connected()
+                    cursor = await connection.execute(_READ, self._asked)
+                    return _figures(await cursor.fetchall())
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                log.debug("no figures from the database: %s", type(error).__name__)
+                await self._disconnect()
+        return NOTHING
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            await connection.execute(_LIMITS)
+            self._connection = connection
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                await connection.close()
+
+
+def _figures(rows: list[tuple[Any, ...]]) -> Figures:
+    now, head, sessions, *_ = rows[0]
+    followers = tuple(_follower(row[3:], now) for row in rows if row[3] is not None)
+    return Figures(up=True, head=head, sessions=int(sessions), followers=followers)
+
+
+def _follower(row: tuple[Any, ...], now: datetime) -> Follower:
+    kind, name, live, owned, position, parked, waiting = row
+    lag = max((now - time_of(waiting, now)).total_seconds(), 0.0)
+    return Follower(kind, name, live, owned, position, parked, lag)

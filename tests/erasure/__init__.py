@@ -1,0 +1,1 @@
+"""Deleting, sweeping and erasing, on real servers."""
