@@ -37,8 +37,8 @@ class ClosedAccounts(Protocol):
     async def closed(self, status: Status, before: datetime, after: UUID, limit: int) -> Sequence[Closed]:
         """Some accounts that have had a status since before a time, by id, after one id."""
 
-    async def begin(self, kinds: Sequence[Status], at: datetime) -> None:
-        """These kinds are swept from now on, and no others; one that was before goes on as it did."""
+    async def begin(self, kinds: Sequence[Status], at: datetime, *, end_others: bool) -> None:
+        """These kinds are swept from now on; one that was before goes on as it did."""
 
     async def begun(self, kind: Status) -> tuple[datetime, bool] | None:
         """Since when a kind is swept, and whether a sweep has reported it yet."""
@@ -90,8 +90,8 @@ class Sweep:
         self._stopping = stopping
 
     async def begin(self) -> None:
-        """Take note of the kinds that are swept from now on."""
-        await self._accounts.begin(self._kinds, self._bus.ports.clock.now())
+        """Take note, as a service starts, of the kinds that are swept from now on, and no others."""
+        await self._accounts.begin(self._kinds, self._bus.ports.clock.now(), end_others=True)
 
     async def run(self) -> str:
         """One sweep, as regular work: a line on what it did."""
@@ -100,7 +100,7 @@ class Sweep:
 
     async def sweep(self, by: Actor) -> list[Swept]:
         """One sweep of every kind. The first one of a kind only reports."""
-        await self.begin()
+        await self._accounts.begin(self._kinds, self._bus.ports.clock.now(), end_others=False)
         return [await self._sweep(kind, by) for kind in self._kinds if not self._stopping.is_set()]
 
     async def due(self) -> AsyncIterator[Closed]:

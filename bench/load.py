@@ -85,6 +85,37 @@ async def busy(
     return await chained(address, [raw] * connections, None, expected=expected, seconds=seconds)
 
 
+async def paced(address: str, raw: bytes, *, per_second: float, seconds: float, expected: int = 200) -> Load:
+    """Send a request at fixed times, answered or not; each is timed from when it was due."""
+    place = urlsplit(address)
+    assert place.hostname
+    started = asyncio.get_running_loop().time()
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    times: list[float] = []
+    failed = 0
+
+    async def one(due: float) -> None:
+        nonlocal failed
+        reader, writer = free.pop() if free else await asyncio.open_connection(place.hostname, place.port)
+        writer.write(raw)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+        times.append(asyncio.get_running_loop().time() - due)
+        failed += not head.startswith(b"HTTP/1.1 " + str(expected).encode())
+        free.append((reader, writer))
+
+    sent: list[asyncio.Task[None]] = []
+    for number in range(int(per_second * seconds)):
+        due = started + number / per_second
+        await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+        sent.append(asyncio.create_task(one(due)))
+    await asyncio.gather(*sent)
+    for _, writer in free:
+        writer.close()
+    times.sort()
+    return Load(len(times) / seconds, times[int(len(times) * 0.95)], times[int(len(times) * 0.99)], failed)
+
+
 async def chained(
     address: str, raws: Sequence[bytes], follow: Follow | None, *, expected: int, seconds: float
 ) -> Load:

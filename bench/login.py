@@ -1,45 +1,104 @@
-"""Logins at saturation against raw bcrypt on as many threads as there are cores."""
+"""Logins at saturation beside other requests, against raw bcrypt on as many threads as there are cores."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
+import httpx
 import msgspec
 
 from bench import serving
 from bench.ground import Ground
-from bench.load import busy, request
-from bench.measuring import Row, in_turns
+from bench.load import Load, busy, paced, request
+from bench.measuring import Row, in_turns, say
 from bench.profile import register_and_log_in
 
 COST = 10
 SECONDS = 8.0
 SECRET = "changeMe123"
+PROFILES = 100
+"""Requests a second for a profile that go on beside the logins."""
+TRIES = 500
 
 
 async def measure(ground: Ground) -> list[Row]:
-    """One row."""
+    """Logins beside profiles, those profiles against idle ones, and an unknown user against a known one."""
     with (
         ground.databases.fresh() as conninfo,
-        serving.running(conninfo, MG_USERS_BCRYPT_COST=str(COST)) as address,
+        serving.running(conninfo, MG_USERS_BCRYPT_COST=str(COST), MG_USERS_THROTTLE="false") as address,
     ):
-        await asyncio.to_thread(register_and_log_in, address)
-        body = msgspec.json.encode({"identity": "ada", "secret": SECRET})
-        raw = request(address, "POST", "/users/tokens/issue", {}, body)
+        ada = await asyncio.to_thread(register_and_log_in, address)
+        profile = request(address, "GET", "/users/profile", {"Authorization": f"Bearer {ada.token}"})
+        login = request(address, "POST", "/users/tokens/issue", {}, _body("ada"))
+        beside: list[Load] = []
 
         async def ours() -> float:
-            load = await busy(address, raw, expected=201, seconds=SECONDS, connections=16)
-            assert load.failed == 0, f"{load.failed} logins failed"
-            return load.per_second
+            logins, profiles = await asyncio.gather(
+                busy(address, login, expected=201, seconds=SECONDS, connections=16),
+                paced(address, profile, per_second=PROFILES, seconds=SECONDS),
+            )
+            assert logins.failed == 0, f"{logins.failed} logins failed"
+            assert profiles.failed == 0, f"{profiles.failed} requests for a profile failed"
+            beside.append(profiles)
+            return logins.per_second
 
         async def limit() -> float:
             return await asyncio.to_thread(_raw)
 
-        return [await in_turns("logins at saturation", "raw bcrypt.checkpw", ours, limit, aim=0.85)]
+        work = f"logins at saturation, beside {PROFILES} profiles a second"
+        logins = await in_turns(work, "raw bcrypt.checkpw", ours, limit, aim=0.9)
+        idle = [await paced(address, profile, per_second=PROFILES, seconds=SECONDS / 2) for _ in beside]
+        return [logins, _delayed(beside, idle), await asyncio.to_thread(_told_apart, address)]
+
+
+def _body(identity: str) -> bytes:
+    return msgspec.json.encode({"identity": identity, "secret": SECRET})
+
+
+def _delayed(beside: list[Load], idle: list[Load]) -> Row:
+    pairs = [(busy.p99 * 1000, quiet.p99 * 1000) for busy, quiet in zip(beside, idle, strict=True)]
+    return Row(
+        work=f"{PROFILES} profiles a second beside logins at saturation, p99",
+        against="the same without logins, p99",
+        ours=statistics.median(ours for ours, _ in pairs),
+        limit=statistics.median(limit for _, limit in pairs),
+        share=statistics.median(ours / limit for ours, limit in pairs),
+        aim=3.0,
+        unit="ms",
+        rounds=len(pairs),
+    )
+
+
+def _told_apart(address: str) -> Row:
+    """Wrong secrets for a user who is there and for one who is not, in turns."""
+    times: dict[str, list[float]] = {"nobody@example.com": [], "ada": []}
+    with httpx.Client(base_url=address) as client:
+        for number in range(TRIES):
+            for identity, taken in times.items():
+                started = time.perf_counter()
+                answer = client.post(
+                    "/users/tokens/issue", json={"identity": identity, "secret": f"wrong {number}"}
+                )
+                taken.append((time.perf_counter() - started) * 1000)
+                assert answer.status_code == 401
+            if number % 100 == 99:
+                say(f"  unknown and known, {number + 1} tries each")
+    unknown, known = (statistics.median(taken) for taken in times.values())
+    return Row(
+        work=f"login of an unknown user, median of {TRIES}",
+        against="login of a known one with a wrong secret",
+        ours=unknown,
+        limit=known,
+        share=max(unknown / known, known / unknown),
+        aim=1.03,
+        unit="ms",
+        rounds=TRIES,
+    )
 
 
 def _raw() -> float:

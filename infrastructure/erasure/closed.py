@@ -34,11 +34,12 @@ class PostgresClosedAccounts:
             cursor = await connection.execute(_CLOSED, (status.value, after, before, limit))
             return [Closed(user_id, status, since) for user_id, since in await cursor.fetchall()]
 
-    async def begin(self, kinds: Sequence[Status], at: datetime) -> None:
+    async def begin(self, kinds: Sequence[Status], at: datetime, *, end_others: bool) -> None:
         names = [kind.value for kind in kinds]
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(_BEGIN, (names, at))
-            await connection.execute(_END, (names,))
+            if end_others:
+                await connection.execute(_END, (names,))
 
     async def begun(self, kind: Status) -> tuple[datetime, bool] | None:
         async with self._pool.connection() as connection:

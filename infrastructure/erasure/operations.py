@@ -51,7 +51,6 @@ class PostgresErasureOperations:
 
     def due(self) -> list[Closed]:
         async def work(service: Service) -> list[Closed]:
-            await service.erasure.sweep.begin()
             return [account async for account in service.erasure.sweep.due()]
 
         return self._with_service(work)

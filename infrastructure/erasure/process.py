@@ -74,6 +74,7 @@ class Erasing:
         self._files = files
         self.checkpoint = checkpoint
         self._complaint = ""
+        self._failed: set[UUID] = set()
 
     async def run(self) -> None:
         """Go on with whatever can go on; troubles are logged once each and tried again."""
@@ -96,10 +97,25 @@ class Erasing:
             await asyncio.sleep(pause)
 
     async def step(self) -> bool:
-        """Take every erasure that can go on as far as it goes; whether there are open ones."""
+        """Take every erasure that can go on as far as it goes; whether there are open ones.
+
+        One that fails for a reason of its own holds up no other.
+        """
         work, any_open = await self._record.work()
         for item in work:
-            await (self._begin(item.user_id) if item.begins else self._finish(item.user_id))
+            try:
+                await (self._begin(item.user_id) if item.begins else self._finish(item.user_id))
+            except (LedgerUnusable, psycopg.OperationalError, PoolTimeout):
+                raise
+            except Exception as error:
+                if item.user_id not in self._failed:
+                    log.error(
+                        "the erasure of user %s failed and is tried again (%s)",
+                        item.user_id, type(error).__name__,
+                    )  # fmt: skip
+                self._failed.add(item.user_id)
+            else:
+                self._failed.discard(item.user_id)
         return any_open
 
     async def _compare(self) -> None:

@@ -23,7 +23,7 @@ WHERE name = %(name)s AND fencing = %(fencing)s AND position = %(from)s"""
 
 _NOTE = "UPDATE mailers SET last_error = %s WHERE name = %s AND fencing = %s"
 
-_RELEASE = "UPDATE mailers SET owner = NULL, lease_until = '-infinity' WHERE name = %s AND owner = %s"
+_RELEASE = "UPDATE mailers SET owner = NULL, lease_until = 'epoch' WHERE name = %s AND owner = %s"
 
 
 class Fenced(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Sequence
@@ -87,6 +88,7 @@ class Sender:
                 _, late = await asyncio.wait(self._on_the_way, timeout=FAREWELL)
                 for task in late:
                     task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
 
     async def _turn(self) -> bool:
         """Begin to send a mail; whether there was one."""
@@ -125,7 +127,8 @@ class Sender:
             return
         except Exception as error:
             log.error("mail %s (%s) failed: %s", mail.id, mail.kind, type(error).__name__)
-            await self._again(mail, type(error).__name__)
+            with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+                await self._again(mail, type(error).__name__)
 
     async def _send(self, mail: Claimed) -> None:
         spec = MAILS[mail.kind]

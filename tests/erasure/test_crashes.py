@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.errors import HistoryUnreadable
 from infrastructure.erasure.certificate import verified
 from infrastructure.erasure.ledger import Ledger
 from infrastructure.erasure.process import Erasing
@@ -22,7 +23,7 @@ from tests.support.truth import check_chain
 STEPS = ("removed", "in the ledger", "noted", "removed again", "erased", "certified")
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The process ended here."""
 
 
@@ -129,3 +130,25 @@ async def test_a_line_that_a_crash_has_torn_does_not_swallow_the_next_one(
         await world.certified(user_id)
         entries, torn = world.service.erasure.ledger.entries()
         assert (set(entries), torn) == ({user_id}, 1)
+
+
+async def test_an_erasure_that_fails_for_a_reason_of_its_own_holds_up_no_other(
+    database: str, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_world(database, broker, tmp_path / "ledger.ndjson") as world:
+        first, second = await world.registered(), await world.registered()
+        erasing: Erasing = world.service.erasure.erasing
+        real = erasing._log.timeline
+
+        async def unreadable(user_id: Any) -> Any:
+            if user_id == first:
+                raise HistoryUnreadable
+            return await real(user_id)
+
+        monkeypatch.setattr(erasing._log, "timeline", unreadable)
+        await world.erase(first)
+        await world.erase(second)
+        await world.certified(second)
+        assert world.one("SELECT certificate FROM erasures WHERE user_id = %s", first) is None
+        monkeypatch.undo()
+        await world.certified(first)

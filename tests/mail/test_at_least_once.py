@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure.mail import sender
 from infrastructure.mail.rows import CLAIMED_FOR
 from projections.catalogue import READ_MODELS
 from tests.mail.asking import request_reset, request_verification, until
@@ -39,7 +40,7 @@ async def test_a_mail_survives_a_kill_between_any_two_steps(
     assert len(mail_server.mails) == twice
     # A killed process keeps what it has claimed, and the lease, until they run out.
     clock.advance(CLAIMED_FOR)
-    await rows("UPDATE mailers SET lease_until = '-infinity'")
+    await rows("UPDATE mailers SET lease_until = 'epoch'")
     async with mailing() as client:
         mails = await mail_server.received(1 + twice)
         await until(rows, "state = 'sent'")
@@ -151,6 +152,39 @@ async def test_nothing_is_sent_to_somebody_who_was_erased(
     await until(rows, "true", 0)
     assert await rows("SELECT count(*) FROM link_tokens") == [(0,)]
     assert mail_server.mails == []
+
+
+async def test_an_event_of_a_newer_version_is_waited_for_and_never_passed_over(
+    client: Client, mail_server: MailServer, rows: Rows
+) -> None:
+    """It may be one that a mail follows from; who knows it takes over."""
+    user = await client.register()
+    await request_reset(client, user["email"])
+    await until(rows, "state = 'sent'")
+    await rows(
+        "INSERT INTO events SELECT max(position) + 1, gen_random_uuid(), 1, 'users.unheard_of.v1', '', '', '' "
+        "FROM events"
+    )
+    (head,) = (await rows("SELECT max(position) FROM events"))[0]
+
+    async def held() -> bool:
+        said = f"held at position {head} (users.unheard_of.v1)%"
+        return bool(await rows("SELECT 1 FROM mailers WHERE last_error LIKE %s AND owner IS NULL", said))
+
+    await eventually(held)
+    assert await rows("SELECT position < %s FROM mailers", head) == [(True,)]
+
+
+async def test_a_service_that_stops_does_not_wait_for_ever_for_a_mail_on_its_way(
+    mailing: Mailing, mail_server: MailServer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "FAREWELL", 0.1)
+    mail_server.silent = True
+    async with mailing(MG_EMAIL_TIMEOUT="60s") as client:
+        user = await client.register()
+        await request_reset(client, user["email"])
+        await until(rows, "attempts = 1")
+    assert await rows("SELECT state FROM mails") == [("due",)]
 
 
 async def test_old_rows_are_forgotten(
