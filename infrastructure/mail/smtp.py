@@ -21,6 +21,8 @@ Encryption = Literal["none", "starttls", "tls"]
 LONGEST_TRY = 60.0
 """Seconds that a whole try may take, however slowly a server answers."""
 
+FAREWELL = 1.0
+
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """The mail server. `timeout` is for each of its answers, in seconds."""
@@ -44,21 +46,6 @@ class Smtp:
         self._name = socket.gethostname()
 
     async def deliver(self, composed: Composed) -> None:
-        try:
-            async with asyncio.timeout(min(6 * self._server.timeout, LONGEST_TRY)):
-                await self._deliver(composed)
-        except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
-            _refused(error)
-        except aiosmtplib.SMTPResponseException as error:
-            # Of the server or of our settings, not of the recipient: an operator can mend it.
-            raise NotNow(f"{type(error).__name__} {error.code}") from None
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise NotNow(type(error).__name__) from None
-
-    async def tidy(self, now: datetime, forgotten: Forgotten) -> None:
-        """Nothing is kept here."""
-
-    async def _deliver(self, composed: Composed) -> None:
         server = self._server
         client = aiosmtplib.SMTP(
             hostname=server.host,
@@ -69,15 +56,30 @@ class Smtp:
             start_tls=server.encryption == "starttls",
             tls_context=None if server.encryption == "none" else self._tls,
         )
-        await client.connect()
         try:
-            await self._log_in(client)
-            await client.send_message(composed.message, sender=self._sender, recipients=[composed.recipient])
-        finally:
-            # Once the server has taken the mail, how it says good-bye changes nothing.
+            async with asyncio.timeout(min(6 * server.timeout, LONGEST_TRY)):
+                await self._hand_over(client, composed)
+        except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
+            _refused(error)
+        except aiosmtplib.SMTPResponseException as error:
+            # Of the server or of our settings, not of the recipient: an operator can mend it.
+            raise NotNow(f"{type(error).__name__} {error.code}") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise NotNow(type(error).__name__) from None
+        else:
+            # The server has taken the mail: how it says good-bye changes nothing.
             with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                await client.quit()
+                await client.quit(timeout=FAREWELL)
+        finally:
             client.close()
+
+    async def tidy(self, now: datetime, forgotten: Forgotten) -> None:
+        """Nothing is kept here."""
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, composed: Composed) -> None:
+        await client.connect()
+        await self._log_in(client)
+        await client.send_message(composed.message, sender=self._sender, recipients=[composed.recipient])
 
     async def _log_in(self, client: aiosmtplib.SMTP) -> None:
         server = self._server

@@ -6,6 +6,7 @@ message by its sequence overwrites it there, unless it is asked not to.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -18,14 +19,14 @@ from infrastructure.nats.stream import STREAM
 from interfaces.events.published import outlives_the_key
 
 AT_ONCE = 50
-"""Messages after which the record is brought up to date and the lease is renewed."""
+"""Messages that are overwritten together; then the record is brought up to date and the lease renewed."""
 
 _GONE = 10043
 """JetStream's code for a sequence that holds no message: somebody else was first."""
 
 _RECORD = "UPDATE erasures SET messages = messages + %s WHERE user_id = %s"
 _CLEARED = """
-UPDATE erasures SET messages = messages + %s, cleared_at = coalesce(cleared_at, now()) WHERE user_id = %s"""
+UPDATE erasures SET cleared_at = coalesce(cleared_at, now()) WHERE user_id = %s"""
 
 
 async def forget(
@@ -38,19 +39,27 @@ async def forget(
 
     `renew` keeps whatever entitles the caller to do so. Killed, it is begun again and finds what is left.
     """
-    subject = f"users.{user_id}.>"
-    sequence, overwritten = 1, 0
-    while (message := await _next(js, sequence, subject)) is not None:
+    sequence = 1
+    while True:
+        found, sequence = await _some(js, user_id, sequence)
+        if not found:
+            break
+        # The broker answers many at a time as soon as one.
+        overwritten = sum(await asyncio.gather(*(_overwrite(js, one) for one in found)))
+        await connection.execute(_RECORD, (overwritten, user_id))
+        await renew()
+    await connection.execute(_CLEARED, (user_id,))
+
+
+async def _some(js: JetStreamContext, user_id: UUID, sequence: int) -> tuple[list[int], int]:
+    """Sequences of the user's messages from one on, as many as are taken at once, and where to go on."""
+    found: list[int] = []
+    while len(found) < AT_ONCE and (message := await _next(js, sequence, f"users.{user_id}.>")) is not None:
         assert message.seq is not None
         sequence = message.seq + 1
-        if outlives_the_key(message.subject or ""):
-            continue
-        overwritten += await _overwrite(js, message.seq)
-        if overwritten == AT_ONCE:
-            await connection.execute(_RECORD, (overwritten, user_id))
-            await renew()
-            overwritten = 0
-    await connection.execute(_CLEARED, (overwritten, user_id))
+        if not outlives_the_key(message.subject or ""):
+            found.append(message.seq)
+    return found, sequence
 
 
 async def _next(js: JetStreamContext, sequence: int, subject: str) -> RawStreamMsg | None:

@@ -10,7 +10,9 @@ import msgspec
 import psycopg
 import pytest
 
+from application.erasures import Verdict
 from infrastructure.erasure.certificate import CertificateInvalid, verified
+from infrastructure.erasure.verification import verdicts
 from infrastructure.tokens.key_store import KeyStore
 from projections.catalogue import READ_MODELS
 from projections.rebuild import rebuild
@@ -152,3 +154,27 @@ async def test_rows_of_a_parked_stream_and_of_tables_of_another_version_go_too(
             "SELECT count(*) FROM history_v1 WHERE user_id = %s",
         ):
             assert world.one(query, user_id) == 0
+
+
+async def test_a_certificate_is_held_against_the_database_as_it_is(world: World) -> None:
+    first, second = await world.registered(), await world.registered()
+    for user_id in (first, second):
+        await world.erase(user_id)
+        await world.certified(user_id)
+
+    def found() -> list[Verdict]:
+        with psycopg.connect(world.conninfo, autocommit=True) as connection:
+            return list(verdicts(connection))
+
+    assert [verdict.stands for verdict in found()] == [True, True]
+    assert {(verdict.epoch, verdict.root_key) for verdict in found()} == {("there", "the same")}
+    world.execute("INSERT INTO link_tokens VALUES (%s, 'x', %s, 'x')", first, first)
+    assert [verdict.left for verdict in found()] == [1, 0]
+    other = world.one("SELECT certificate FROM erasures WHERE user_id = %s", first)
+    world.execute("UPDATE erasures SET certificate = %s WHERE user_id = %s", other, second)
+    assert [verdict.signature for verdict in found()] == ["holds", "does not hold"]
+    world.execute("DELETE FROM signing_keys")
+    assert found()[0].signature == "of an unknown key"
+    world.execute("ALTER TABLE events DISABLE TRIGGER events_rows_are_final")
+    world.execute("UPDATE events SET state = state || ' ' WHERE stream_id = %s AND version = 1", first)
+    assert found()[0].chain == "broken"

@@ -21,7 +21,7 @@ from tests.support.service import SECRET, Client, running_service
 from tests.support.waiting import eventually
 
 PROJECT = Path(__file__).parents[2]
-MIGRATION = PROJECT / "infrastructure" / "postgres" / "migrations" / "0008_mail.sql"
+MIGRATION = PROJECT / "infrastructure" / "postgres" / "migrations" / "0007_mail.sql"
 Rows = Callable[..., Any]
 
 
@@ -162,8 +162,8 @@ async def test_an_event_of_a_newer_version_is_waited_for_and_never_passed_over(
     await request_reset(client, user["email"])
     await until(rows, "state = 'sent'")
     await rows(
-        "INSERT INTO events SELECT max(position) + 1, gen_random_uuid(), 1, 'users.unheard_of.v1', '', '', '' "
-        "FROM events"
+        "INSERT INTO events "
+        "SELECT max(position) + 1, gen_random_uuid(), 1, 'users.unheard_of.v1', '', '', '' FROM events"
     )
     (head,) = (await rows("SELECT max(position) FROM events"))[0]
 

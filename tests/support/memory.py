@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 from application.bus import Bus
 from application.commands import COMMANDS
-from application.limits import Limit
 from application.listing import Found, Part, UserFilter
 from application.messages import Context, Page
 from application.ports import (
@@ -20,14 +19,11 @@ from application.ports import (
     Ports,
     Recorded,
     Rules,
-    Throttled,
     UserRow,
 )
 from application.queries import QUERIES
 from domain import events
 from domain.access import ANONYMOUS, Actor
-from domain.errors import TooManyAttempts
-from domain.throttling import ALLOWANCES, pause_after
 from domain.user import User, fold
 from domain.values import Role, Status
 from infrastructure.cursors import SealedCursors
@@ -38,6 +34,7 @@ from infrastructure.event_store.prepared import CredentialRow, position_of, prep
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from projections.users.reader import render
+from tests.support.guards import MemoryClients, MemoryThrottle
 from tests.support.links import MemoryLinks
 from tests.support.repeats import MemoryRepeats
 from tests.support.revocations import MemoryRevocations
@@ -203,56 +200,6 @@ class MemoryVisibility:
     async def wait(self, position: int, within: float) -> bool:
         self.waited_for.append(position)
         return self.answer
-
-
-class MemoryThrottle:
-    """Implements the port Throttle: the rules of the domain over a dictionary."""
-
-    def __init__(self) -> None:
-        self.attempts: dict[Limit, int] = {}
-        self.waits_until: dict[Limit, datetime] = {}
-
-    async def admit(self, limits: Sequence[Limit], at: datetime) -> None:
-        for limit in limits:
-            if (until := self.waits_until.get(limit, at)) > at:
-                raise TooManyAttempts(retry_after=round((until - at).total_seconds()))
-
-    async def count(self, limits: Sequence[Limit], at: datetime) -> None:
-        for limit in limits:
-            attempts = self.attempts[limit] = self.attempts.get(limit, 0) + 1
-            self.waits_until[limit] = at + pause_after(attempts, ALLOWANCES[limit.act, limit.scope].free)
-
-    async def succeeded(self, limits: Sequence[Limit], at: datetime) -> None:
-        for limit in limits:
-            if limit.scope == "account from a network":
-                self.attempts.pop(limit, None)
-
-    async def of(self, user_id: UUID, at: datetime) -> list[Throttled]:
-        return [
-            Throttled(
-                act=limit.act,
-                scope=limit.scope,
-                network=limit.network,
-                attempts=attempts,
-                waits_until=self.waits_until.get(limit),
-            )
-            for limit, attempts in self.attempts.items()
-            if limit.user_id == user_id
-        ]
-
-    async def lift(self, user_id: UUID) -> int:
-        held = [limit for limit in self.attempts if limit.user_id == user_id]
-        for limit in held:
-            del self.attempts[limit]
-            self.waits_until.pop(limit, None)
-        return len(held)
-
-
-class MemoryClients:
-    """Implements the port Clients: there are none."""
-
-    async def authenticate(self, client_id: UUID, secret: str, at: datetime) -> None:
-        return None
 
 
 class World:

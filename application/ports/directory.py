@@ -1,0 +1,40 @@
+"""What lists and profiles are read from, and how a page names the next one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from application.listing import Found, Part, Place, UserFilter
+from application.messages import Page
+from domain.user import User
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as the read model holds them; `behind` when the log has more."""
+
+    document: bytes
+    card: bytes
+    version: int
+    behind: bool = False
+
+
+class UserDirectory(Protocol):
+    async def find(self, user_id: UUID) -> UserRow | None: ...
+
+    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
+        """A part of a list and the exact total, from one snapshot; as documents or as public cards."""
+
+    async def history(self, user_id: UUID, limit: int, offset: int) -> Page: ...
+
+    def render(self, user: User) -> UserRow: ...
+
+
+class Cursors(Protocol):
+    def seal(self, place: Place, bound_to: bytes) -> str:
+        """A text that leads back to a place, in the list that it is bound to and in no other."""
+
+    def open(self, cursor: str, bound_to: bytes) -> Place:
+        """Raises Invalid for a cursor of another list and for one that was never sealed here."""
