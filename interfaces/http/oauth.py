@@ -22,6 +22,7 @@ from domain.access import Actor
 from domain.errors import Forbidden, Refusal, TooManyAttempts, Unauthenticated, Unavailable
 from interfaces.http.caller import JSON, AnyRequest, anonymous, bus_of, raw_body, signed_in
 
+_PARAMETERS = ("token", "token_type_hint")
 FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 16_384
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -197,11 +198,12 @@ async def _form(request: AnyRequest) -> dict[str, str]:
     if len(sent) > MAX_FORM_BYTES:
         raise _Refused(413, "invalid_request", f"The body has more than {MAX_FORM_BYTES} bytes.")
     try:
-        pairs = parse_qsl(sent.decode("ascii"), keep_blank_values=True, max_num_fields=20, errors="strict")
+        pairs = parse_qsl(sent.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise _Refused(400, "invalid_request", "The body is no form.") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    named = [(name, value) for name, value in pairs if name in _PARAMETERS]
+    fields = dict(named)
+    if len(fields) != len(named):
         raise _Refused(400, "invalid_request", "A parameter is there twice.")
     if not fields.get("token"):
         raise _Refused(400, "invalid_request", "The parameter token is needed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -50,10 +51,13 @@ def _who(usersd: Program) -> dict[str, str]:
         for example in REQUESTS["register"].values():
             # Those whom the examples of logins are about.
             assert http.post("/users", json=example).status_code == 201
+    service = json.loads(usersd.cli("clients", "add", "tester", "--scope", "introspect", "--json").out)
+    shown = f"{service['id']}:{service['secret']}"
     return {
         "USERSD_URL": usersd.url,
         "USERSD_ADMIN": json.dumps(ADMIN | {"id": admin["id"]}),
         "USERSD_SUBJECT": subject["id"],
+        "USERSD_SERVICE": f"Basic {base64.b64encode(shown.encode()).decode()}",
         "PYTHONPATH": str(HERE.parents[1]),
     }
 

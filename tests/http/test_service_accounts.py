@@ -174,7 +174,7 @@ async def test_whoever_holds_a_token_ends_its_session(client: Client, kind: str)
         (b"token=a&token=b", "application/x-www-form-urlencoded", 400),
         (b"", "application/x-www-form-urlencoded", 400),
         (b"\xff\xfe", "application/x-www-form-urlencoded", 400),
-        (b"&".join([b"a=1"] * 100), "application/x-www-form-urlencoded", 400),
+        (b"token=%FF", "application/x-www-form-urlencoded", 400),
         (b"token=" + b"x" * 20_000, "application/x-www-form-urlencoded", 413),
         (b'{"token":"x"}', "application/json", 415),
     ],

@@ -89,7 +89,7 @@ TOLD: dict[str, Header] = {
         examples=['</users?cursor=CiQ2>; rel="next"'],
     ),
     "Cache-Control": _told("Whether and for how long the answer may be kept."),
-    "WWW-Authenticate": _told("How to show who is asking (RFC 6750).", pattern="^Bearer "),
+    "WWW-Authenticate": _told("How to show who is asking (RFC 6750, RFC 7617).", pattern="^(Bearer|Basic) "),
     "Retry-After": _told("Seconds until another try is worth it.", pattern="^[0-9]+$", examples=["1"]),
 }
 
