@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 OTHERS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
 
 
 def _rows(conninfo: str) -> Counter[object]:

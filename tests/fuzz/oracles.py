@@ -14,6 +14,7 @@ from tests.fuzz.requests import ANONYMOUS, Request
 from tests.fuzz.tokens import subject_of
 from tests.fuzz.wire import Answer, Exchange
 
+_OAUTH = ("introspect", "revoke")
 _PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "code", "errors", "message", "error"}
 _GIVES_TOKENS = {"issue", "refresh"}
 _TAKES_NO_ACCESS_TOKEN = ANONYMOUS | {"register", "refresh"}
@@ -58,10 +59,15 @@ def _of_an_answer(request: Request, answer: Answer) -> Iterator[str]:
 def _of_a_refusal(request: Request, answer: Answer) -> Iterator[str]:
     if b"HEAD" in (request.method, (request.raw or b"")[:4]) or b"/readyz" in request.path:
         return
+    if answer.header(b"content-type").startswith(b"text/html") and b"</html>" in answer.body:
+        # A page for people, as a browser asks for it.
+        return
     try:
         body = json.loads(answer.body)
     except ValueError:
         yield f"a refusal with {answer.status} whose body is no JSON"
+        return
+    if set(body) == {"error", "error_description"} and request.operation.name in _OAUTH:
         return
     if answer.header(b"content-type") != b"application/problem+json" or set(body) != _PROBLEM_KEYS:
         yield f"a refusal with {answer.status} that is no problem document"

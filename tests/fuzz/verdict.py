@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 
 import httpx
 import psycopg
@@ -61,7 +62,10 @@ async def _afterwards(usersd: Program, report: Report) -> list[str]:
     try:
         await check_everything(usersd, Load(seed=report.seed))
     except AssertionError as error:
-        wrong.append(f"log, read models, stream and names do not agree: {str(error)[:SHOWN]}")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        wrong.append(
+            f"log, read models, stream and names do not agree ({where.name}: {where.line}): {str(error)[:SHOWN]}"
+        )
     wrong += await leaks.in_messages(usersd.nats)
     wrong += await asyncio.to_thread(_left_behind, usersd)
     return wrong

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.mail_server import MailServer, token_in
 from tests.support.service import Client
@@ -67,3 +68,8 @@ async def until(rows: Rows, condition: str, count: int = 1) -> None:
         return bool(await rows(f"SELECT count(*) FROM mails WHERE {condition}") == [(count,)])
 
     await eventually(there)
+
+
+def told_by_us(caplog: pytest.LogCaptureFixture) -> str:
+    """What the service has logged; the mail server and the client of the test log what they please."""
+    return "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("usersd"))

@@ -68,6 +68,8 @@ def _apply(state: dict[str, Any], event: Recorded) -> None:
     if kind == "verified":
         state["verified_at"] = at
         return
+    if kind in ("verification_requested", "password_reset_requested"):
+        return
     replaced = {"tags_changed": "tags", "picture_changed": "profile_picture"}.get(kind)
     for name in _SHOWN:
         if name == replaced or fields.get(name) is not None:
