@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait more than they compute, so that a core can run several.
+PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check bench fuzz lint imports types lock clean
@@ -29,7 +31,7 @@ run: $(READY) ## start the service, with a PostgreSQL and a NATS of its own
 	@$(BIN)/usersd run
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check .

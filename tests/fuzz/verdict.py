@@ -63,9 +63,8 @@ async def _afterwards(usersd: Program, report: Report) -> list[str]:
         await check_everything(usersd, Load(seed=report.seed))
     except AssertionError as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        wrong.append(
-            f"log, read models, stream and names do not agree ({where.name}: {where.line}): {str(error)[:SHOWN]}"
-        )
+        told = f"{where.name}: {where.line}: {str(error)[:SHOWN]}"
+        wrong.append(f"log, read models, stream and names do not agree: {told}")
     wrong += await leaks.in_messages(usersd.nats)
     wrong += await asyncio.to_thread(_left_behind, usersd)
     return wrong
