@@ -31,7 +31,7 @@ run: $(READY) ## start the service, with a PostgreSQL and a NATS of its own
 	@$(BIN)/usersd run
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -12,14 +12,6 @@ from tests.support.servers import embedded_servers, postgres_15, postgres_15_is_
 from tests.support.service import Client, running_service
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one process runs: a file, or all of the HTTP contract, whose last test looks back on it."""
-    for item in items:
-        folder, _, file = item.nodeid.partition("::")[0].removeprefix("tests/").partition("/")
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "http" else f"{folder}/{file}"))
-
-
 @pytest.fixture(scope="session")
 def servers() -> Iterator[EmbeddedServers]:
     """PostgreSQL 18 and NATS for the whole run."""

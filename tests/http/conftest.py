@@ -1,4 +1,4 @@
-"""Services for the tests of the HTTP contract, every answer of which is checked and recorded."""
+"""Services for the tests of the HTTP contract, every answer of which is checked."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.http.answers import check_and_record
+from tests.http.answers import check
 from tests.support.databases import Databases
 from tests.support.service import Client, running_service
-
-LAST = "test_every_status_that_any_test_saw_is_documented"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.name == LAST)
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -42,7 +36,7 @@ class Cast(msgspec.Struct, frozen=True):
 async def checked_service(conninfo: str, **options: Any) -> AsyncIterator[Client]:
     """A service of which every answer is checked."""
     async with running_service(conninfo, **options) as ready:
-        ready.http.event_hooks["response"].append(check_and_record)
+        ready.http.event_hooks["response"].append(check)
         yield ready
 
 
