@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.fuzz.canaries import mint
 from tests.fuzz.pool import Account, Pool
@@ -15,7 +16,10 @@ from tests.fuzz.routes import PAGES, Operation
 
 Header = tuple[bytes, bytes]
 
-ANONYMOUS = frozenset({"issue", "health", "livez", "readyz", "metrics", "jwks", "jwks_magistrala", *PAGES})
+_FOR_ALL = ("oauth_metadata", "introspect", "revoke", "request_reset", "reset", "verify")
+ANONYMOUS = frozenset(
+    {"issue", "health", "livez", "readyz", "metrics", "jwks", "jwks_magistrala", *PAGES, *_FOR_ALL}
+)
 """The operations that need nobody to be signed in."""
 
 
@@ -89,7 +93,7 @@ def valid(operation: Operation, pool: Pool, chance: random.Random, subject: Acco
         caller = pool.root
     if operation.name == "list_users" and chance.random() < 0.6:
         caller = pool.root
-    if operation.name in ("change_secret", "profile", "refresh"):
+    if operation.name in ("change_secret", "profile", "refresh", "revoke_all_refresh_tokens"):
         caller = subject
     request = Request(
         operation,
@@ -107,6 +111,9 @@ def valid(operation: Operation, pool: Pool, chance: random.Random, subject: Acco
         request.headers.append((b"Content-Type", b"application/json"))
         request.document = builder(subject, chance)
         request.body = write_out(request.document)
+    if form := _FORMS.get(operation.name):
+        request.headers.append((b"Content-Type", b"application/x-www-form-urlencoded"))
+        request.body = urlencode(form(subject, chance)).encode()
     return request
 
 
@@ -191,6 +198,11 @@ def _update(_: Account, chance: random.Random) -> Any:
     }
 
 
+def _reset(_: Account, chance: random.Random) -> Any:
+    secret = mint("secret", chance)
+    return {"token": mint("token", chance), "password": secret, "confirm_password": secret}
+
+
 _BODIES: dict[str, Callable[[Account, random.Random], Any]] = {
     "register": _register,
     "issue": _login,
@@ -202,4 +214,13 @@ _BODIES: dict[str, Callable[[Account, random.Random], Any]] = {
     "change_tags": lambda _, chance: {"tags": [mint("name", chance), "sensor"]},
     "change_picture": lambda _, chance: {"profile_picture": f"https://x.example/{mint('name', chance)}"},
     "change_role": lambda _, chance: {"role": chance.choice(("user", "user", "admin"))},
+    "request_reset": lambda who, chance: {"email": who.email, "host": mint("name", chance)},
+    "reset": _reset,
+    "revoke_refresh_token": lambda who, _: {"token_id": who.id},
+    "revoke_all_refresh_tokens": lambda _, chance: {"keep_current": True},
+}
+
+_FORMS: dict[str, Callable[[Account, random.Random], Any]] = {
+    "introspect": lambda who, chance: {"token": chance.choice((who.access, mint("token", chance)))},
+    "revoke": lambda _, chance: {"token": mint("token", chance), "token_type_hint": "refresh_token"},
 }
