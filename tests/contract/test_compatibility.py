@@ -139,6 +139,7 @@ async def test_what_is_not_kept_is_404(client: Client) -> None:
         ("GET", "/groups"),
         ("GET", f"/users/{user['id']}/memberships"),
         ("GET", "/domains/x/users"),
+        ("GET", "/oauth/callback/google"),
     ):
         answer = await client.http.request(method, path, json={"owner": user["id"]}, headers=admin)
         assert answer.status_code == 404

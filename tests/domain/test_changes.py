@@ -124,3 +124,8 @@ def test_metadata_in_another_order_is_no_change() -> None:
     user = given(registered(metadata={"a": 1, "b": {"c": 2, "d": 3}}))
     wish = events.ProfileUpdated(by=ADA, at=ONE, metadata={"b": {"d": 3, "c": 2}, "a": 1})
     assert decisions.update_profile(user, wish, by=BY_ADA) == []
+
+
+@every_change
+def test_an_account_that_came_from_elsewhere_changes_like_any_other(change: Decide) -> None:
+    assert change(given(registered(auth_provider="google")), BY_ADA)
