@@ -17,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
 PAGE = DOCS / "COMPATIBILITY.md"
 
-VERDICT = re.compile(r"same|better|not kept|later: (Credentials|Consumers|Operate)")
+VERDICT = re.compile(r"same|better|not kept|later: Consumers")
 SHOWN = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
 
