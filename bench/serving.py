@@ -19,9 +19,9 @@ from litestar import get
 
 from bench.ground import Ground
 from infrastructure.bootstrap import open_service
-from infrastructure.http_server import HttpServer
 from infrastructure.logs import configure
 from infrastructure.process import tune
+from infrastructure.server.http import HttpServer
 from infrastructure.serving import application, make_first_admin
 from infrastructure.settings import load
 from infrastructure.standing import open_keys

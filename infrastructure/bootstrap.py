@@ -17,20 +17,21 @@ from application.bus import Bus
 from application.commands import COMMANDS
 from application.ports import Change, Clock, PasswordHasher, Ports, Rules
 from application.queries import QUERIES
-from infrastructure.accounts import PostgresAccounts
-from infrastructure.breached import BreachedSecrets
-from infrastructure.clients import PostgresClients
+from infrastructure.accounts.breached import BreachedSecrets
+from infrastructure.accounts.clients import PostgresClients
+from infrastructure.accounts.lookup import PostgresAccounts
+from infrastructure.accounts.passwords import BcryptHasher
+from infrastructure.accounts.security_log import PostgresSecurityLog
+from infrastructure.accounts.throttle import PostgresThrottle
 from infrastructure.clock import SystemClock
-from infrastructure.cursors import SealedCursors
-from infrastructure.directory import PostgresDirectory
 from infrastructure.erasure.wiring import Erasure, erasure
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
-from infrastructure.expiry import expiry_jobs
+from infrastructure.event_store.repeats import PostgresRepeats
 from infrastructure.mail.mailer import Mailer, Surroundings, make_mailer
 from infrastructure.nats.relay import Relay
-from infrastructure.passwords import BcryptHasher
 from infrastructure.postgres.claims import PostgresClaims
+from infrastructure.postgres.expiry import expiry_jobs
 from infrastructure.postgres.notifications import (
     CHANNELS,
     ENDED_SESSIONS,
@@ -39,20 +40,19 @@ from infrastructure.postgres.notifications import (
     PROJECTIONS,
     Notifications,
 )
-from infrastructure.repeats import PostgresRepeats
-from infrastructure.security_log import PostgresSecurityLog
+from infrastructure.reads.cursors import SealedCursors
+from infrastructure.reads.directory import PostgresDirectory
+from infrastructure.reads.visibility import PostgresVisibility
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.call_home import CallHome
 from infrastructure.telemetry.database import Database
 from infrastructure.telemetry.metrics import Metrics, Sources
-from infrastructure.throttle import PostgresThrottle
 from infrastructure.tokens.issuing import Settling, issuing
 from infrastructure.tokens.links import LinkTokens, PostgresLinks
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.revocation import PostgresRevocations
 from infrastructure.tokens.sessions import PostgresSessions
-from infrastructure.visibility import PostgresVisibility
 from interfaces.scheduler import Job, Scheduler
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector

@@ -13,17 +13,17 @@ from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
 from application.key_operations import KeyOperations
 from application.operations import Operations
-from infrastructure.breached import NoBreachList
-from infrastructure.clients import PostgresClientAdministration
+from infrastructure.accounts.breached import NoBreachList
+from infrastructure.accounts.clients import PostgresClientAdministration
 from infrastructure.clock import SystemClock
 from infrastructure.embedded import EmbeddedError
 from infrastructure.event_store.keyring import RootKeyReplaced, WrongRootKey
-from infrastructure.key_operations import PostgresKeyOperations
+from infrastructure.keys.root_key import RootKeyMissing
 from infrastructure.logs import configure
 from infrastructure.mail.wording import TemplateError
-from infrastructure.operations import PostgresOperations
+from infrastructure.operations.keys import PostgresKeyOperations
+from infrastructure.operations.projections import PostgresOperations
 from infrastructure.postgres.migrate import MigrationError
-from infrastructure.root_key import RootKeyMissing
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
 from infrastructure.settings.dormant import warning as dormant_warning
 from infrastructure.settings.kinds import ROOT_KEY
@@ -124,7 +124,7 @@ def _clients() -> Iterator[ClientAdministration]:
 def _erasures() -> Iterator[ErasureOperations]:
     # Imported here because only these commands wire a whole service.
     from infrastructure.erasure.ledger import LedgerUnusable
-    from infrastructure.erasure.operations import PostgresErasureOperations
+    from infrastructure.operations.erasure import PostgresErasureOperations
 
     settings = _chosen("run", lambda line: None)
     with _plainly(LedgerUnusable), attach(settings) as standing:

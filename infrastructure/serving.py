@@ -25,9 +25,9 @@ from domain.errors import Conflict
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
-from infrastructure.http_server import HttpServer
 from infrastructure.postgres.migrate import MigrationError, pending
 from infrastructure.process import tune
+from infrastructure.server.http import HttpServer
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.observer import observer_of

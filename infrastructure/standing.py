@@ -12,8 +12,8 @@ from infrastructure import embedded
 from infrastructure.event_store.keyring import Keyring, open_keyring, read_epochs
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
+from infrastructure.keys.root_key import root_key
 from infrastructure.postgres.migrate import migrate
-from infrastructure.root_key import root_key
 from infrastructure.settings import Settings
 from projections import tables
 from projections.catalogue import READ_MODELS

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from infrastructure.operations import time_of
+from infrastructure.operations.projections import time_of
 
 PATIENCE = 2.0
 """Seconds after which a scrape goes on without the database."""

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 from psycopg_pool import AsyncConnectionPool
 
 from domain.errors import WrongCredentials
+from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.event_store.appender import Appender
-from infrastructure.passwords import BcryptHasher
 from infrastructure.telemetry import originals
 from infrastructure.telemetry.catalogue import BY_NAME
 from infrastructure.telemetry.database import NOTHING, Database, Figures, Follower

@@ -20,7 +20,7 @@ import psycopg
 from application.ports import AccessClaims, Credential, Rights
 from domain.errors import InvalidToken, Unavailable
 from domain.values import Role, Status
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.postgres.notifications import Signal
 from infrastructure.postgres.reads import PointReads
 from infrastructure.tokens.known import MAX_SESSIONS, MAX_USERS, SKEW, Known, Said, rights_of
@@ -41,7 +41,7 @@ TIDIES_EVERY = 10.0
 PAGE = 1000
 
 ALIVE: LiteralString = "SELECT pg_advisory_lock_shared(7310580243119873)"
-"""Held by every running service for as long as its connection lasts; see infrastructure/rewrap.py."""
+"""Held by every running service for as long as its connection lasts; see infrastructure/keys/rewrap.py."""
 
 _HEAD: LiteralString = "SELECT coalesce(max(position), 0) FROM events"
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from infrastructure.event_store.keyring import WrongRootKey, open_keyring
-from infrastructure.rewrap import rewrap
-from infrastructure.root_key import FileOfRootKey
+from infrastructure.keys.rewrap import rewrap
+from infrastructure.keys.root_key import FileOfRootKey
 from infrastructure.tokens.key_store import KeyStore
 from tests.support.program import Program
 from tests.support.servers import throw_away_folder
@@ -149,7 +149,7 @@ def test_killed_while_the_root_key_is_replaced_the_next_start_knows_which_holds(
             raise Killed
 
         if moment == "before the commit":
-            monkeypatch.setattr("infrastructure.rewrap._wrap_all", killed)
+            monkeypatch.setattr("infrastructure.keys.rewrap._wrap_all", killed)
         else:
             monkeypatch.setattr(FileOfRootKey, "adopt", killed)
         with pytest.raises(Killed):

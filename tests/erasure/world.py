@@ -16,10 +16,10 @@ import psycopg
 from application.commands.erase_user import EraseUser
 from application.messages import Context
 from domain.access import OPERATOR
+from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
-from infrastructure.passwords import BcryptHasher
 from infrastructure.serving import application, make_first_admin
 from infrastructure.settings import load
 from infrastructure.standing import open_keys

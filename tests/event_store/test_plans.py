@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 from msgspec.structs import replace
 
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.event_store.prepared import RepeatRow
-from infrastructure.repeats import PostgresRepeats
+from infrastructure.event_store.repeats import PostgresRepeats
 from tests.event_store.writing import Writer
 from tests.support.memory import NOON
 from tests.support.waiting import eventually

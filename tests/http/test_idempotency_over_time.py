@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 
-from infrastructure.expiry import delete_expired, expiring
+from infrastructure.postgres.expiry import delete_expired, expiring
 from tests.http.answers import accepted, refused
 from tests.http.conftest import checked_service
 from tests.http.repeating import head_of, keyed, same_outcome

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from infrastructure.clients import PostgresClientAdministration
+from infrastructure.accounts.clients import PostgresClientAdministration
 from interfaces.http.openapi.examples import REQUESTS, SCHEMAS, USER_ID
 from tests.http import served_document
 from tests.http.answers import accepted, refused

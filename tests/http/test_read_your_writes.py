@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from application.bus import VISIBLE_WITHIN
-from infrastructure import visibility
+from infrastructure.reads import visibility
 from tests.http.answers import accepted
 from tests.http.conftest import checked_service
 from tests.support.service import SECRET, Client

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from application.queries.view_user import ViewUser
-from infrastructure.passwords import BcryptHasher
+from infrastructure.accounts.passwords import BcryptHasher
 from tests.http.answers import accepted, check_marks, check_problem, refused
 from tests.http.conftest import Cast, checked_service
 from tests.support.databases import Databases

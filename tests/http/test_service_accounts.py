@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from application.clients import ClientRevoked, ClientSecret, UnknownClient
-from infrastructure.clients import PostgresClientAdministration
+from infrastructure.accounts.clients import PostgresClientAdministration
 from tests.http.conftest import Cast
 from tests.support.service import SECRET, Client, bearer
 from tests.support.waiting import eventually

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.sockets import CAN_LOOK
+from infrastructure.server.sockets import CAN_LOOK
 from tests.support.certificates import self_signed
 from tests.support.listening import PATIENCE, Listening, Wire, listening
 from tests.support.waiting import eventually

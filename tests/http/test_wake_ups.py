@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from infrastructure.postgres.notifications import Signal
-from infrastructure.visibility import PostgresVisibility
+from infrastructure.reads.visibility import PostgresVisibility
 
 NOWHERE = "host=/nowhere"
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from domain import events
-from infrastructure.operations import PostgresOperations
+from infrastructure.operations.projections import PostgresOperations
 from infrastructure.standing import open_keys
 from tests.projections.commanding import usersd
 from tests.projections.projecting import caught_up, one, projecting, rows

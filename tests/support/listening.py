@@ -11,10 +11,10 @@ from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
 
-from infrastructure.http_server import HttpServer
+from infrastructure.server.http import HttpServer
+from infrastructure.server.sockets import AcceptedSockets
 from infrastructure.serving import application
 from infrastructure.settings import load
-from infrastructure.sockets import AcceptedSockets
 from tests.support.databases import standing
 from tests.support.service import running_service
 from tests.support.waiting import eventually

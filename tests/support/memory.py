@@ -26,11 +26,11 @@ from domain import events
 from domain.access import ANONYMOUS, Actor
 from domain.user import User, fold
 from domain.values import Role, Status
-from infrastructure.cursors import SealedCursors
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.mapper import FORGOTTEN, EventMapper
 from infrastructure.event_store.memory import MemoryRecorder
 from infrastructure.event_store.prepared import CredentialRow, position_of, prepare
+from infrastructure.reads.cursors import SealedCursors
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from projections.users.reader import render

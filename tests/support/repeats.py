@@ -9,7 +9,7 @@ from uuid import UUID
 from application.messages import Receipt, Repeat
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.memory import MemoryRecorder
-from infrastructure.repeats import Found
+from infrastructure.event_store.repeats import Found
 
 
 class MemoryRepeats:

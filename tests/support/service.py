@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from application.ports import Clock
+from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.bootstrap import Service, open_service
-from infrastructure.passwords import BcryptHasher
 from infrastructure.serving import application, make_first_admin
 from infrastructure.settings import load
 from infrastructure.standing import open_keys

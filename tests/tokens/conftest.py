@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from application.ports import Credential
 from domain.events import Event
 from domain.values import Role
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.keyring import open_keyring
 from infrastructure.tokens.local import LocalTokens

@@ -11,7 +11,7 @@ import pytest
 
 from application.ports import AccessClaims, Rights
 from domain.errors import InvalidToken
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.postgres.notifications import Signal
 from infrastructure.tokens.revocation import PostgresRevocations, elapsed
 from tests.support.memory import NOON

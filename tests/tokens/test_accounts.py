@@ -10,7 +10,7 @@ import pytest
 from domain import events
 from domain.errors import Unavailable
 from domain.values import Role, Status
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from tests.event_store.writing import HASH
 from tests.support.memory import NOON
 from tests.tokens.conftest import Ground

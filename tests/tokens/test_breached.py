@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.breached import BreachedSecrets, NoBreachList
+from infrastructure.accounts.breached import BreachedSecrets, NoBreachList
 
 
 def write(file: Path, secrets: list[str], *, end: str = "\n", counted: bool = True) -> Path:

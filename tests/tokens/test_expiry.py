@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from infrastructure.clock import SystemClock
-from infrastructure.expiry import SECONDS, Expiring, delete_expired, expiring, expiry_jobs
 from infrastructure.postgres.claims import PostgresClaims
+from infrastructure.postgres.expiry import SECONDS, Expiring, delete_expired, expiring, expiry_jobs
 from interfaces.scheduler import Scheduler
 from tests.support.memory import NOON
 from tests.tokens.conftest import Ground

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from domain.errors import Overloaded
-from infrastructure.passwords import BcryptHasher
+from infrastructure.accounts.passwords import BcryptHasher
 
 
 @pytest.fixture

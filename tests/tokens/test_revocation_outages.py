@@ -10,7 +10,7 @@ from application.ports import Rights
 from domain import events
 from domain.errors import InvalidToken, Unavailable
 from domain.values import Role
-from infrastructure.accounts import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.tokens import revocation as module
 from infrastructure.tokens.revocation import BELIEVED_FOR, PostgresRevocations
 from tests.event_store.proxy import Proxy

@@ -15,8 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from application.security import SecurityFact
 from domain.errors import Unavailable
-from infrastructure import security_log
-from infrastructure.security_log import MOST_WAITING, PostgresSecurityLog
+from infrastructure.accounts import security_log
+from infrastructure.accounts.security_log import MOST_WAITING, PostgresSecurityLog
 from tests.support.memory import NOON
 from tests.tokens.conftest import Ground
 

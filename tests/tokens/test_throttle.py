@@ -13,7 +13,7 @@ from application.limits import Limit, limits
 from application.messages import Context
 from domain.access import ANONYMOUS
 from domain.errors import TooManyAttempts
-from infrastructure.throttle import PostgresThrottle
+from infrastructure.accounts.throttle import PostgresThrottle
 from tests.tokens.conftest import Ground
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

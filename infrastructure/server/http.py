@@ -11,9 +11,9 @@ from typing import Any
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
-from infrastructure.connections import Connections, Limits
+from infrastructure.server.connections import Connections, Limits
+from infrastructure.server.sockets import CAN_LOOK, AcceptedSockets
 from infrastructure.settings import Settings
-from infrastructure.sockets import CAN_LOOK, AcceptedSockets
 
 MAX_CONNECTIONS = 16_384
 """Open connections at once; further ones wait to be accepted."""

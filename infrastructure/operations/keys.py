@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import psycopg
 
 from application.key_operations import KeyRefused, Rewrapped, SigningKeyRow
-from infrastructure.rewrap import rewrap
-from infrastructure.root_key import file_of_root_key
+from infrastructure.keys.rewrap import rewrap
+from infrastructure.keys.root_key import file_of_root_key
 from infrastructure.settings import Settings
 from infrastructure.standing import Standing, open_keys
 from infrastructure.tokens.key_store import KeyStore

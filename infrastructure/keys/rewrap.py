@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from application.key_operations import KeyRefused, Rewrapped
 from infrastructure.event_store import keyring
 from infrastructure.event_store.keyring import WrongRootKey, fingerprint_of, seal, unseal
-from infrastructure.root_key import FileOfRootKey
+from infrastructure.keys.root_key import FileOfRootKey
 from infrastructure.tokens import key_store
 from infrastructure.tokens.signing import PURPOSE
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
-from infrastructure.sockets import AcceptedSockets, Look, Peer
+from infrastructure.server.sockets import AcceptedSockets, Look, Peer
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

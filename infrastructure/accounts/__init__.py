@@ -1,0 +1,1 @@
+"""What guards accounts: credentials, hashing, limits on attempts, the security log, service accounts."""

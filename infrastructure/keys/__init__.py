@@ -1,0 +1,1 @@
+"""The root key: found, made, replaced."""

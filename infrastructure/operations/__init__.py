@@ -1,0 +1,1 @@
+"""What operators have done: one adapter for each port of the command line."""

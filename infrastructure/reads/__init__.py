@@ -1,0 +1,1 @@
+"""What queries are answered from: the read models, their positions, sealed cursors."""
