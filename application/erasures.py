@@ -40,7 +40,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stands(self) -> bool:
-        return self.signature != "does not hold" and self.chain == "whole" and not self.left
+        return self.signature == "holds" and self.chain == "whole" and not self.left
+
+
+class NoLedger(Exception):
+    """There is no ledger where one is looked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"There is no ledger at {path}. It is not part of the database's backup: bring it from where the "
+            "service ran, and name it with --ledger or MG_USERS_ERASURE_LEDGER."
+        )
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):

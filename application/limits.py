@@ -21,20 +21,25 @@ class Limit(msgspec.Struct, frozen=True):
     network: str = ""
 
 
-def limits(act: Act, context: Context, *, account: UUID | str | None = None) -> list[Limit]:
-    """The limits that an attempt meets now; `account` is a user's id or, where nobody has it, the name shown.
+def limits(
+    act: Act, context: Context, *, account: UUID | str | None = None, user_id: UUID | None = None
+) -> list[Limit]:
+    """The limits that an attempt meets now.
 
-    Where the caller's network is not known, no limit counts by it.
+    `account` is what it is aimed at: a user's id or the name that was shown, which must not tell by its
+    limits whose it is; `user_id` is whose it is, for admins to see. Where the caller's network is not known,
+    no limit counts by it.
     """
-    return list(_limits(act, context.network, account))
+    return list(_limits(act, context, account, user_id))
 
 
-def _limits(act: Act, network: str, account: UUID | str | None) -> Iterator[Limit]:
-    known = account if isinstance(account, UUID) else None
+def _limits(act: Act, context: Context, account: UUID | str | None, user_id: UUID | None) -> Iterator[Limit]:
+    network = context.network
     if account is not None:
-        subject = str(account)
-        yield Limit(act, "account", subject, known)
-        if act == "login":
-            yield Limit(act, "account from a network", f"{subject} {network}", known, network)
+        # Whoever holds a stolen token of one session does not hold up the others.
+        subject = f"{account} {context.session or ''}" if act == "secret" else str(account)
+        yield Limit(act, "account", subject, user_id)
+        if act in ("login", "reset") and network:
+            yield Limit(act, "account from a network", f"{subject} {network}", user_id, network)
     if network:
         yield Limit(act, "network", network, None, network)

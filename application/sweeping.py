@@ -54,12 +54,12 @@ class Swept(msgspec.Struct, kw_only=True):
     erased: int = 0
     stayed: int = 0
     refused: int = 0
-    only_reported: int = 0
+    only_reported: int | None = None
     stopped: bool = False
 
     @property
     def line(self) -> str:
-        if self.only_reported:
+        if self.only_reported is not None:
             return f"{self.kind.value}: {self.only_reported} are due; a kind's first sweep only reports"
         parts = [f"{self.erased} erased"]
         parts += [f"{self.stayed} were back and stayed"] if self.stayed else []
@@ -111,18 +111,19 @@ class Sweep:
 
     async def _sweep(self, kind: Status, by: Actor) -> Swept:
         now = self._bus.ports.clock.now()
-        swept = Swept(kind=kind)
         begun = await self._accounts.begun(kind)
         only_report = begun is None or not begun[1]
+        swept = Swept(kind=kind, only_reported=0 if only_report else None)
         async for account in self._due(kind, now - self._after):
             if self._stopping.is_set():
                 swept.stopped = True
                 return swept
-            if only_report:
+            if swept.only_reported is not None:
                 swept.only_reported += 1
             else:
                 await self._erase(account, now, by, swept)
-        if only_report:
+        # Before the grace that began with the choice is over, nobody can be due, and nothing was reported.
+        if only_report and (kind is Status.DELETED or (begun and begun[0] < now - self._after)):
             await self._accounts.reported(kind, now)
         return swept
 

@@ -63,6 +63,13 @@ def require_scope(actor: Actor, scope: str) -> None:
         raise AdminOnly(f"This takes an admin, or a service account with the scope {scope}.")
 
 
+def require_reader(actor: Actor) -> None:
+    """Every signed-in user may look at cards; a service account only with the scope for it."""
+    require_signed_in(actor)
+    if actor.kind == "service":
+        require_scope(actor, "read_users")
+
+
 def require_self_or_admin(actor: Actor, user_id: UUID) -> None:
     if not actor.is_admin and actor.id != user_id:
         raise Forbidden

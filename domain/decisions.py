@@ -33,7 +33,7 @@ def update_profile(user: User, wish: events.ProfileUpdated, *, by: Actor) -> lis
     _may_change(user, by)
     changed: dict[str, Any] = {
         field: value
-        for field in ("first_name", "last_name", "name")
+        for field in ("first_name", "last_name", *(("name",) if user.dialect == "mainflux" else ()))
         if (value := getattr(wish, field)) and value != getattr(user, field)
     } | {
         field: value

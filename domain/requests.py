@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain import events
 from domain.access import Actor
@@ -12,12 +12,21 @@ from domain.events import Event
 from domain.user import User, evolve
 from domain.values import Status
 
+SETTLES_IN = timedelta(hours=24)
+"""How long a new email waits before it may stand in for the secret.
+
+Changing the email takes no more than an access token, and a thief of one must not get from it to the account:
+until then the owner, who was told at the old address, still has the secret.
+"""
+
 Request = events.PasswordResetRequested | events.VerificationRequested
 
 
 def request_password_reset(user: User, *, by: Actor, at: datetime) -> list[Event]:
-    """Anyone may ask for anyone; only an enabled account is sent a link."""
+    """Anyone may ask for anyone; only an enabled account whose email has settled is sent a link."""
     if not user.exists or user.status is not Status.ENABLED:
+        return []
+    if user.email_changed_at is not None and at < user.email_changed_at + SETTLES_IN:
         return []
     return [events.PasswordResetRequested(by=by.id, at=at)]
 

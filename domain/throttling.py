@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Act = Literal["login", "refresh", "register", "reset", "verification", "secret"]
+Act = Literal["login", "refresh", "register", "reset", "verification", "secret", "email"]
 Scope = Literal["account", "account from a network", "network"]
 
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -17,8 +17,8 @@ LONGEST_PAUSE = timedelta(seconds=30)
 class Allowance(msgspec.Struct, frozen=True):
     """How many attempts are free, and after how long without another all of them are again.
 
-    For logins, refreshes and changes of a secret only failures count; for registrations and mails that are
-    asked for, every attempt does.
+    For logins, refreshes and changes of a secret only failures count; for registrations, changes of an email
+    and mails that are asked for, every attempt does.
     """
 
     free: int
@@ -32,8 +32,10 @@ ALLOWANCES: dict[tuple[Act, Scope], Allowance] = {
     ("secret", "account"): Allowance(5, timedelta(minutes=15)),
     ("refresh", "network"): Allowance(100, timedelta(minutes=5)),
     ("register", "network"): Allowance(500, timedelta(minutes=5)),
-    ("reset", "account"): Allowance(3, timedelta(hours=1)),
+    ("reset", "account from a network"): Allowance(3, timedelta(hours=1)),
+    ("reset", "account"): Allowance(20, timedelta(hours=1)),
     ("reset", "network"): Allowance(30, timedelta(minutes=15)),
+    ("email", "account"): Allowance(10, timedelta(hours=1)),
     ("verification", "account"): Allowance(3, timedelta(hours=1)),
     ("verification", "network"): Allowance(30, timedelta(minutes=15)),
 }

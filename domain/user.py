@@ -40,6 +40,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     auth_provider: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    email_changed_at: datetime | None = None
     updated_by: str = ""
     verified_at: datetime | None = None
 
@@ -153,7 +154,13 @@ _EVOLVERS: dict[type[Event], Callable[[User, Any], User]] = {
     events.TagsChanged: lambda user, event: _touched(user, event, tags=event.tags),
     events.PictureChanged: lambda user, event: _touched(user, event, profile_picture=event.profile_picture),
     events.EmailChanged: lambda user, event: _touched(
-        user, event, email=event.email, verified_at=None, epoch=user.epoch + 1
+        user,
+        event,
+        email=event.email,
+        verified_at=None,
+        epoch=user.epoch + 1,
+        # Only by whoever holds the account; what an admin decides is decided.
+        email_changed_at=event.at if event.by == user.id else None,
     ),
     events.UsernameChanged: lambda user, event: _touched(user, event, username=event.username),
     events.RoleChanged: _role_changed,

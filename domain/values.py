@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from domain.errors import Fault
@@ -24,6 +25,8 @@ MAX_INTEGER = 2**63 - 1
 _USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
 _EMAIL = re.compile(r"[^@\s\"<>()\[\],:;\\]+@[^@\s\"<>()\[\],:;\\]+")
 _URL_BREAKERS = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_HALF_AN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _USER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNWRITABLE = {"Cc", "Cn", "Cs"}
 
@@ -107,10 +110,23 @@ def check_tags(entered: list[str] | tuple[str, ...], pointer: str) -> Iterator[F
 def check_picture(entered: str, pointer: str) -> Iterator[Fault]:
     if len(entered) > MAX_PICTURE_CHARACTERS:
         yield Fault(pointer, f"A picture's URL has at most {MAX_PICTURE_CHARACTERS} characters.")
-    elif _URL_BREAKERS.search(entered):
+    elif _URL_BREAKERS.search(entered) or not _is_url(entered):
         yield Fault(pointer, "This is not a URL (RFC 3986).")
     elif problem := unwritable(entered):
         yield Fault(pointer, f"The URL {problem}.")
+
+
+def _is_url(entered: str) -> bool:
+    """Whether a text without forbidden characters is an absolute or a relative URL."""
+    try:
+        parts = urlsplit(entered)
+        _ = parts.port
+    except ValueError:
+        return False
+    beginning = re.split(r"[/?#]", entered, maxsplit=1)[0]
+    if ":" in beginning and not _SCHEME.match(entered):
+        return False
+    return not _HALF_AN_ESCAPE.search(entered) and "%" not in parts.netloc
 
 
 def check_metadata(value: Any, pointer: str, depth: int = 0) -> Iterator[Fault]:

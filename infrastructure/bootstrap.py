@@ -44,6 +44,7 @@ from infrastructure.reads.cursors import SealedCursors
 from infrastructure.reads.directory import PostgresDirectory
 from infrastructure.reads.visibility import PostgresVisibility
 from infrastructure.settings import Settings
+from infrastructure.settings.address import own_address
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.call_home import CallHome
 from infrastructure.telemetry.database import Database
@@ -181,7 +182,7 @@ async def open_service(
                 secret_allowed=settings.secret_allowed,
                 issuer=settings.issuer,
                 audience=settings.audience,
-                public_url=settings.public_url or "",
+                public_url=settings.public_url or own_address(settings, settings.http_port),
                 **_breached(stack, settings),
             ),
         )

@@ -56,7 +56,7 @@ class WiredTools:
     def run(self, say: Say) -> None:
         # Imported here because only this command needs the HTTP server.
         from infrastructure.mail.mailer import templates_of
-        from infrastructure.serving import CannotListen, address_of, serve
+        from infrastructure.serving import CannotListen, NoFirstAdmin, address_of, serve
 
         settings = _chosen("run", say)
         configure(settings.log_level)
@@ -64,7 +64,7 @@ class WiredTools:
             # A taken port and a template that cannot be used are told before anything is made or started.
             address_of(settings)
             templates_of(settings)
-        with _plainly(CannotListen), stand(settings) as standing:
+        with _plainly(CannotListen, NoFirstAdmin), stand(settings) as standing:
             prepare(standing, say)
 
             def ready(address: str) -> None:

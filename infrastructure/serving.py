@@ -21,7 +21,7 @@ from application.commands.create_first_admin import CreateFirstAdmin
 from application.messages import Context
 from domain import events
 from domain.access import SYSTEM
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
@@ -40,6 +40,13 @@ log = logging.getLogger("usersd")
 
 class CannotListen(Exception):
     """The address is taken or not ours."""
+
+
+class NoFirstAdmin(Exception):
+    """There was never an admin, and the one of the settings cannot be made."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The first admin cannot be made, and nobody could do what takes one: {why}.")
 
 
 def serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
@@ -115,8 +122,7 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
         return
     secret = settings.admin_password.reveal()
     if not settings.secret_allowed(secret):
-        log.error("the first admin was not made: MG_USERS_ADMIN_PASSWORD does not meet MG_USERS_PASS_REGEX")
-        return
+        raise NoFirstAdmin("MG_USERS_ADMIN_PASSWORD does not meet MG_USERS_PASS_REGEX")
     now = bus.ports.clock.now()
     command = CreateFirstAdmin(
         account=events.Registered(
@@ -136,6 +142,8 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
     try:
         await bus.dispatch(command, context, wait=False)
         log.info("made the first admin")
+    except Invalid as refusal:
+        raise NoFirstAdmin(f"MG_USERS_ADMIN_PASSWORD is refused ({refusal.text.rstrip('.')})") from None
     except Conflict as refusal:
         # Another process was first, or the names belong to somebody already.
         log.warning("the first admin was not made: %s", refusal.text)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from application.changing import append
+from application.changing import Versions, append
 from application.limits import limits
 from application.messages import Command, Context, Receipt
 from application.ports import Ports
 from application.secrets import hash_new_secret
 from application.throttling import counting
 from domain.decisions import change_secret
-from domain.errors import WrongCredentials
+from domain.errors import Stale, WrongCredentials
 
 
 class ChangeSecret(Command[Receipt], frozen=True, kw_only=True):
@@ -20,14 +20,22 @@ class ChangeSecret(Command[Receipt], frozen=True, kw_only=True):
     user_id: UUID
     old_secret: str
     new_secret: str
+    if_match: Versions = None
 
 
 async def handle(command: ChangeSecret, context: Context, ports: Ports) -> Receipt:
     # Loaded before the old secret is checked: of two changes at once the later one meets a conflict
     # and has to show the secret that holds by then.
     before = await ports.log.load(command.user_id)
+    if command.if_match is not None and before.user.version not in command.if_match:
+        raise Stale
     decided = change_secret(before.user, by=context.actor, at=context.at)
-    async with counting(WrongCredentials, limits("secret", context, account=command.user_id), context, ports):
+    async with counting(
+        WrongCredentials,
+        limits("secret", context, account=command.user_id, user_id=command.user_id),
+        context,
+        ports,
+    ):
         account = await ports.accounts.of(command.user_id)
         if not await ports.hasher.verify(command.old_secret, account.secret_hash if account else None):
             raise WrongCredentials("The old secret is wrong.")

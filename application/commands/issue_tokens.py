@@ -28,7 +28,7 @@ class IssueTokens(Command[Tokens], frozen=True, kw_only=True):
 
 async def handle(command: IssueTokens, context: Context, ports: Ports) -> Tokens:
     account = await ports.accounts.find(command.login)
-    held = limits("login", context, account=account.user_id if account else command.login)
+    held = limits("login", context, account=command.login, user_id=account.user_id if account else None)
     async with counting(WrongCredentials, held, context, ports):
         account = await _checked(command, context, ports, account)
     if account.secret_hash and ports.hasher.outdated(account.secret_hash):

@@ -30,7 +30,7 @@ class RequestPasswordReset(Command[None], frozen=True, kw_only=True):
 async def handle(command: RequestPasswordReset, context: Context, ports: Ports) -> None:
     answered_at = time.monotonic() + ANSWERED_AFTER
     user_id = await ports.accounts.holder("email", command.email)
-    await count_each(limits("reset", context, account=user_id or command.email), context, ports)
+    await count_each(limits("reset", context, account=command.email, user_id=user_id), context, ports)
     if user_id is not None:
         before = await ports.log.load(user_id)
         decided = request_password_reset(before.user, by=context.actor, at=context.at)

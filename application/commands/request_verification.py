@@ -22,7 +22,9 @@ class RequestVerification(Command[None], frozen=True, kw_only=True):
 async def handle(command: RequestVerification, context: Context, ports: Ports) -> None:
     before = await ports.log.load(command.user_id)
     decided = request_verification(before.user, by=context.actor, at=context.at)
-    await count_each(limits("verification", context, account=command.user_id), context, ports)
+    await count_each(
+        limits("verification", context, account=command.user_id, user_id=command.user_id), context, ports
+    )
     await append(before, decided, context, ports)
     await ports.security_log.record(
         SecurityFact(

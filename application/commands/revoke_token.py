@@ -21,7 +21,8 @@ class RevokeToken(Command[None], frozen=True, kw_only=True):
 
 async def handle(command: RevokeToken, context: Context, ports: Ports) -> None:
     try:
-        async with counting(InvalidToken, limits("refresh", context), context, ports):
+        held = [] if ports.sessions.made_here(command.token) else limits("refresh", context)
+        async with counting(InvalidToken, held, context, ports):
             await _revoke(command.token, context, ports)
     except InvalidToken:
         return

@@ -71,6 +71,9 @@ class Sessions(Protocol):
         A token that was used up longer ago than the grace ends its session, and the security log says so.
         """
 
+    def made_here(self, token: str) -> bool:
+        """Whether this was ever a refresh token of ours; nobody can make one up."""
+
     async def living(self, token: str, at: datetime) -> LivingSession | None:
         """The session that a refresh token would go on with now; the token is not used up by asking."""
 

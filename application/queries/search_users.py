@@ -6,7 +6,7 @@ from application.listing import UserFilter
 from application.messages import Context, Page, Query
 from application.paging import Paging, page_of
 from application.ports import Ports
-from domain.access import require_signed_in
+from domain.access import require_reader
 from domain.values import Role, Status
 
 
@@ -25,7 +25,7 @@ class SearchUsers(Query[Page], frozen=True, kw_only=True):
 
 
 async def handle(query: SearchUsers, context: Context, ports: Ports) -> Page:
-    require_signed_in(context.actor)
+    require_reader(context.actor)
     filter = UserFilter(
         status=Status.ENABLED,
         role=Role.USER,

@@ -7,6 +7,7 @@ from uuid import UUID
 from application.messages import Context, Page, Query
 from application.ports import Ports
 from domain.access import require_self_or_admin
+from domain.errors import NotFound
 
 
 class UserHistory(Query[Page], frozen=True, kw_only=True):
@@ -19,4 +20,7 @@ class UserHistory(Query[Page], frozen=True, kw_only=True):
 
 async def handle(query: UserHistory, context: Context, ports: Ports) -> Page:
     require_self_or_admin(context.actor, query.user_id)
-    return await ports.directory.history(query.user_id, query.limit, query.offset)
+    page = await ports.directory.history(query.user_id, query.limit, query.offset)
+    if page.total == 0 and not (await ports.log.load(query.user_id)).user.exists:
+        raise NotFound
+    return page

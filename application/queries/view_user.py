@@ -6,7 +6,7 @@ from uuid import UUID
 
 from application.messages import Context, Query, UserView
 from application.ports import Ports
-from domain.access import may
+from domain.access import may, require_reader
 from domain.errors import NotFound
 
 
@@ -17,6 +17,8 @@ class ViewUser(Query[UserView], frozen=True, kw_only=True):
 
 
 async def handle(query: ViewUser, context: Context, ports: Ports) -> UserView:
+    if context.actor.kind == "service":
+        require_reader(context.actor)
     row = await ports.directory.find(query.user_id)
     if row is None or row.behind:
         # The read model does not have the last word on this user yet; the log does.

@@ -21,7 +21,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from application.limits import Limit
 from application.ports import Throttled
 from domain.errors import TooManyAttempts, Unavailable
-from domain.throttling import ALLOWANCES, pause_after
+from domain.throttling import ALLOWANCES, Scope, pause_after
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.postgres.reads import PointReads
 
@@ -53,7 +53,9 @@ VALUES (%(digest)s, %(act)s, %(scope)s, %(user)s, %(network)s, 0, NULL, %(at)s, 
 ON CONFLICT (digest) DO UPDATE
 SET attempts = 0, waits_until = NULL, welcome_until = excluded.welcome_until"""
 
-_LIFT = "DELETE FROM throttle WHERE user_id = %s"
+_LIFT = """
+UPDATE throttle SET attempts = 0, waits_until = NULL
+WHERE user_id = %s AND (attempts > 0 OR waits_until IS NOT NULL)"""
 
 _OF = """
 SELECT act, scope, network, attempts, waits_until FROM throttle
@@ -91,9 +93,9 @@ class PostgresThrottle:
             return
         digests = [self._digest(limit) for limit in limits]
         counts = await asyncio.gather(*map(self._counts.get, digests))
-        welcome = any(count.welcomes(at) for count in counts if count)
+        free = _free_of_others(limits, counts, at)
         for limit, digest, count in zip(limits, digests, counts, strict=True):
-            if welcome and limit.scope != "account from a network":
+            if limit.scope in free:
                 continue
             if count is None or count.forgotten_at <= at:
                 continue
@@ -171,6 +173,23 @@ class PostgresThrottle:
                 yield connection
         except (psycopg.OperationalError, PoolTimeout):
             raise Unavailable from None
+
+
+def _free_of_others(
+    limits: Sequence[Limit], counts: Sequence[_Count | None], at: datetime
+) -> frozenset[Scope]:
+    """Of which limits an attempt is free, so that nobody is locked out by what others do.
+
+    A network from which the account has logged in is held up by nothing but its own failures, and one from
+    which nobody has failed at this account yet has a first try, whatever came from elsewhere.
+    """
+    for limit, count in zip(limits, counts, strict=True):
+        if limit.scope == "account from a network":
+            if count is not None and count.welcomes(at):
+                return frozenset({"account", "network"})
+            if count is None or count.forgotten_at <= at:
+                return frozenset({"account"})
+    return frozenset()
 
 
 def _too_many(pause: timedelta) -> TooManyAttempts:

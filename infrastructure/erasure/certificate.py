@@ -95,7 +95,7 @@ def verified(text: str) -> tuple[Certificate, str]:
         key = jwt.PyJWK(header["jwk"], header["alg"])
         payload = PyJWS().decode(text, key.key, algorithms=[header["alg"]])
         return msgspec.json.decode(payload, type=Certificate), thumbprint(header["jwk"])
-    except (jwt.PyJWTError, msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (jwt.PyJWTError, msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CertificateInvalid(
             f"the signature or the form does not hold ({type(error).__name__})"
         ) from None

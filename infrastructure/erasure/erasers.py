@@ -73,6 +73,7 @@ NOTHING_OF_A_USER: frozenset[str] = frozenset(
         "schedule",
         "schema_migrations",
         "signing_keys",
+        "retired_signing_keys",
         "sweeps",
     }
 )

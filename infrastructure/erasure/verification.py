@@ -21,7 +21,13 @@ _CERTIFICATES = (
 )
 _STREAM = "SELECT version, name, state, prev_hash, hash FROM events WHERE stream_id = %s ORDER BY version"
 _EPOCH = "SELECT count(*) FROM keyring WHERE purpose = 'seal' AND epoch <= %s AND wrapped IS NOT NULL"
-_NAMED = "SELECT kid FROM signing_keys"
+_NAMED = "SELECT kid FROM signing_keys UNION SELECT kid FROM retired_signing_keys"
+
+
+_NOT_BARE = """
+SELECT (SELECT count(*) FROM user_keys WHERE user_id = %s AND wrapped IS NOT NULL)
+     + (SELECT count(*) FROM credentials
+        WHERE user_id = %s AND (secret_hash IS NOT NULL OR status <> 'erased'))"""
 
 
 def verdicts(connection: psycopg.Connection) -> Iterator[Verdict]:
@@ -66,8 +72,9 @@ def _whole(connection: psycopg.Connection, certificate: Certificate) -> bool:
 
 
 def _left(connection: psycopg.Connection, user_id: UUID) -> int:
-    """How many rows of the user there are where there should be none."""
-    left = 0
+    """How many rows of the user there are where there should be none, or that should be bare and are not."""
+    bare = connection.execute(_NOT_BARE, (user_id, user_id)).fetchone()
+    left = int(bare[0]) if bare else 0
     for eraser in ERASERS:
         if eraser.what != "rows go":
             continue

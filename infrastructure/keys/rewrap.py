@@ -51,7 +51,7 @@ def rewrap(conninfo: str, old: bytes, new: bytes | None, file: FileOfRootKey | N
             count = _wrap_all(connection, AESGCM(old), AESGCM(key))
             connection.execute("UPDATE root_key SET fingerprint = %s", (fingerprint_of(key),))
         if file:
-            file.adopt()
+            file.adopt(key)
     return Rewrapped(keys=count, file=str(file.path) if file else None)
 
 

@@ -52,20 +52,30 @@ class FileOfRootKey:
         """Have the next key on disk beside the present one."""
         _write_private(self._next, key.hex())
 
-    def adopt(self) -> None:
-        """Put the next key into the place of the present one."""
-        self._next.rename(self.path)
-        _flush(self.path.parent)
+    def adopt(self, key: bytes) -> None:
+        """Put the next key into the place of the present one, unless another process has done so."""
+        if self._next.exists():
+            self._next.rename(self.path)
+            _flush(self.path.parent)
+        if not self.path.exists() or _read(self.path) != key:
+            _write_private(self.path, key.hex())
 
     def settle(self, conninfo: str) -> None:
         """Finish or undo a replacement that was interrupted; the database tells which of the two it was."""
         if not self._next.exists():
             return
-        stored = _stored_fingerprint(conninfo)
-        if stored is not None and hmac.compare_digest(stored, fingerprint_of(_read(self._next))):
-            self.adopt()
-        elif stored is not None and hmac.compare_digest(stored, fingerprint_of(_read(self.path))):
-            self._next.unlink()
+        if not _was_used(conninfo):
+            return
+        with psycopg.connect(conninfo) as connection:
+            # A replacement that is under way holds this row until its end, and only then there is an answer.
+            row = connection.execute("SELECT fingerprint FROM root_key FOR UPDATE").fetchone()
+            if row is None or not self._next.exists():
+                return
+            key = _read(self._next)
+            if hmac.compare_digest(bytes(row[0]), fingerprint_of(key)):
+                self.adopt(key)
+            elif hmac.compare_digest(bytes(row[0]), fingerprint_of(_read(self.path))):
+                self._next.unlink()
 
 
 def file_of_root_key(settings: Settings) -> FileOfRootKey | None:

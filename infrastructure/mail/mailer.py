@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import sys
 from datetime import timedelta
@@ -25,6 +24,7 @@ from infrastructure.mail.smtp import Encryption, Server, Smtp
 from infrastructure.mail.transport import Transport
 from infrastructure.mail.wording import Templates
 from infrastructure.settings import Settings
+from infrastructure.settings.address import own_address
 from infrastructure.settings.refusals import is_loopback, listens_beyond_loopback
 from infrastructure.standing import Keys, Standing
 from infrastructure.tokens.links import LinkTokens
@@ -112,7 +112,7 @@ def prefixes(settings: Settings, port: int) -> dict[LinkKind, str]:
 
     What a request says of where it was sent to, or comes from, has no part in it.
     """
-    own = _own_address(settings, port)
+    own = own_address(settings, port)
     reset, verification = settings.password_reset_url_prefix, settings.verification_url_prefix
     if not (reset and verification) and listens_beyond_loopback(settings):
         log.warning("links in mails lead to %s: set MG_USERS_PUBLIC_URL to where people reach this", own)
@@ -145,18 +145,6 @@ def _encryption(settings: Settings) -> Encryption:
     if settings.email_port == _SMTPS:
         return "tls"
     return "none" if is_loopback(settings.email_host or "") else "starttls"
-
-
-def _own_address(settings: Settings, port: int) -> str:
-    scheme = "https" if settings.http_server_cert else "http"
-    host = settings.http_host
-    try:
-        address = ipaddress.ip_address(host)
-        named = f"[{host}]" if address.version == 6 else host
-        host = "localhost" if address.is_unspecified or address.is_loopback else named
-    except ValueError:
-        host = host or "localhost"
-    return f"{scheme}://{host}:{port}"
 
 
 def _to_stdout(line: str) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from application.commands.erase_user import EraseUser
 from application.commands.register_user import RegisterUser
-from application.erasures import ErasureRow, NewAdmin, NewEpoch, Replayed, Verdict
+from application.erasures import ErasureRow, NewAdmin, NewEpoch, NoLedger, Replayed, Verdict
 from application.messages import Context
 from application.sweeping import Closed, Swept
 from domain import events
@@ -88,7 +88,10 @@ class PostgresErasureOperations:
             return list(verdicts(connection))
 
     def replay(self, ledger: Path | None) -> Replayed:
-        entries, torn = (Ledger(ledger) if ledger else ledger_of(self._settings)).entries()
+        chosen = Ledger(ledger) if ledger else ledger_of(self._settings)
+        if not chosen.path.exists():
+            raise NoLedger(chosen.path)
+        entries, torn = chosen.entries()
 
         async def work(service: Service) -> tuple[int, list[UUID]]:
             back = await service.erasure.record.unheeded(list(entries))

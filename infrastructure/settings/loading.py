@@ -181,9 +181,11 @@ def _read_secret(name: str, path: str) -> str:
 
 def show(value: str) -> str:
     """A value on one line that any terminal can take, its credentials masked."""
-    scheme, at, rest = value.rpartition("@")
-    if at and "://" in scheme:
-        value = f"{scheme.partition('://')[0]}://{MASK}@{rest}"
+    before, at, rest = value.rpartition("@")
+    if at and (":" in before or "/" in before):
+        # An address of a person has neither; a URL that was mistyped may have lost its scheme.
+        scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
+        value = f"{scheme}{MASK}@{rest}"
     plain = _on_one_line(value)
     return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}…"
 

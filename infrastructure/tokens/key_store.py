@@ -109,6 +109,7 @@ class KeyStore:
                     "that, or with --force, which ends them at once: their users refresh or log in again."
                 )
             self._connection.execute("DELETE FROM signing_keys WHERE kid = %s", (kid,))
+            self._connection.execute("INSERT INTO retired_signing_keys VALUES (%s, %s)", (kid, self._now()))
             if row.state == "next":
                 self._insert(row.algorithm, "next")
             self._tell()

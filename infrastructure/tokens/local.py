@@ -7,6 +7,7 @@ account may do is never taken from them here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +51,13 @@ _MALFORMED = (
 
 
 def _nobody() -> None: ...
+
+
+def _seconds(claim: object) -> float:
+    """A NumericDate (RFC 7519 section 2). Raises ValueError for what is none, such as a text or NaN."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or not math.isfinite(claim):
+        raise ValueError
+    return float(claim)
 
 
 class LocalTokens:
@@ -139,7 +147,7 @@ class LocalTokens:
             raise InvalidToken
         try:
             claims = self._signed(token)
-            issued_at = float(claims["iat"])
+            issued_at, expires_at = _seconds(claims["iat"]), _seconds(claims["exp"])
             if issued_at > (at + LEEWAY).timestamp():
                 raise InvalidToken
             return AccessClaims(
@@ -147,7 +155,7 @@ class LocalTokens:
                 session_id=UUID(claims["sid"]),
                 epoch=int(claims["epoch"]),
                 # A life that was shortened ends the tokens that were issued under a longer one, too.
-                expires_at=min(float(claims["exp"]), issued_at + self._life.total_seconds()),
+                expires_at=min(expires_at, issued_at + self._life.total_seconds()),
             )
         except _MALFORMED:
             raise InvalidToken from None

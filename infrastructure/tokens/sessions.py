@@ -149,6 +149,13 @@ class PostgresSessions:
             await asyncio.sleep(AGAIN)
         raise InvalidToken
 
+    def made_here(self, token: str) -> bool:
+        try:
+            self._tokens.check(token)
+        except InvalidToken:
+            return False
+        return True
+
     async def living(self, token: str, at: datetime) -> LivingSession | None:
         try:
             claims = self._tokens.check(token)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import rich_click as click
 
-from application.erasures import ErasureOperations, NewAdmin
+from application.erasures import ErasureOperations, NewAdmin, NoLedger
 from domain.errors import Fault, Refusal, Unavailable
 from domain.values import check_email, check_username, user_id
 from interfaces.cli.keys import keys
@@ -83,7 +83,10 @@ def create_admin(tools: Tools, email: str, username: str | None, secret_file: Pa
     if faults:
         fail("\n".join(fault.message for fault in faults), USAGE)
     if secret_file is not None:
-        secret = secret_file.read_text("utf-8").rstrip("\r\n")
+        try:
+            secret = secret_file.read_text("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            fail(f"{secret_file} holds no text in UTF-8.", USAGE)
     else:
         secret = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True)
     with _work(tools) as work:
@@ -160,7 +163,10 @@ def verify(tools: Tools, as_json: bool) -> None:
 def replay(tools: Tools, ledger: Path | None, as_json: bool) -> None:
     """Erase again, in a database restored from a backup, whoever was erased since."""
     with _work(tools) as work:
-        done = work.replay(ledger)
+        try:
+            done = work.replay(ledger)
+        except NoLedger as error:
+            fail(error)
     if as_json:
         line(done)
     else:

@@ -18,10 +18,10 @@ def versions_allowed(if_match: Sequence[str]) -> Versions:
     """The versions that the lines of an If-Match allow; None where any will do. Raises Invalid.
 
     A weak tag counts as the strong one, since proxies that compress make weak ones of ours; a tag that is
-    none of ours matches no version.
+    none of ours matches no version. A header without a value is refused: whoever sends it has lost a tag.
     """
     value = ",".join(if_match).strip()
-    if value in ("", "*"):
+    if not if_match or value == "*":
         return None
     if (tags := _tags(value)) is None:
         raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3", or *.'))

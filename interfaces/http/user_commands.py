@@ -145,7 +145,7 @@ class UserCommands(Controller):
             "body": SecretBody,
             "command": ChangeSecret,
             "answer": (200, "Document"),
-            "refuses": (409,),
+            "conditional": True,
             "throttled": True,
         },
     )
@@ -155,7 +155,10 @@ class UserCommands(Controller):
         wanted = await body(request, SecretBody, lambda given: given.faults(allowed))
         assert context.actor.id is not None
         command = ChangeSecret(
-            user_id=context.actor.id, old_secret=wanted.old_secret, new_secret=wanted.new_secret
+            user_id=context.actor.id,
+            old_secret=wanted.old_secret,
+            new_secret=wanted.new_secret,
+            if_match=if_match(request),
         )
         # No key is heard here: a repeat shows a secret that holds no longer, and changes nothing.
         receipt = await bus_of(request).dispatch(command, context, wait=waits(request))

@@ -30,6 +30,7 @@ UNSAYABLE = (
     "whole number lies between",  # within metadata, whose shape is the clients' own
     "nested at most",
     "Expected a JSON object",  # in a query, where it is a text
+    "not a URL",  # the characters are said, the grammar of hosts and ports is not
     "cursor",  # sealed by the service that gave it
     "token",  # of a mail, which only its recipient has
     "The two passwords differ",

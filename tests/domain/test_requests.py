@@ -8,10 +8,10 @@ from domain import events
 from domain.access import ANONYMOUS
 from domain.errors import AlreadyVerified, Forbidden
 from domain.events import Event
-from domain.requests import request_password_reset, request_verification, still_holds
+from domain.requests import SETTLES_IN, request_password_reset, request_verification, still_holds
 from domain.user import User
 from domain.values import Role
-from tests.domain.given import ADA, BY_ADA, ONE, deleted, disabled, given, registered
+from tests.domain.given import ADA, BOB, BY_ADA, ONE, deleted, disabled, given, registered
 
 
 def ada(*more: Event) -> User:
@@ -82,3 +82,15 @@ def test_a_reset_does_not_come_back_with_the_account() -> None:
     back = [events.Disabled(at=ONE), events.Enabled(at=ONE)]
     assert not still_holds(ada(RESET), RESET, back)
     assert still_holds(ada(VERIFICATION), VERIFICATION, back)
+
+
+def test_a_new_email_stands_in_for_the_secret_only_when_it_has_settled() -> None:
+    changed = events.EmailChanged(by=ADA, at=ONE, email="thief@example.com")
+    user = given(registered(), changed)
+    assert request_password_reset(user, by=ANONYMOUS, at=ONE) == []
+    assert request_password_reset(user, by=ANONYMOUS, at=ONE + SETTLES_IN)
+
+
+def test_an_email_that_an_admin_has_set_stands_at_once() -> None:
+    user = given(registered(), events.EmailChanged(by=BOB, at=ONE, email="new@example.com"))
+    assert request_password_reset(user, by=ANONYMOUS, at=ONE)

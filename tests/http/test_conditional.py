@@ -33,7 +33,7 @@ async def test_every_full_representation_carries_a_strong_etag_and_says_what_it_
     fully_marked(await http.get(path, headers=owner), 1)
     fully_marked(await http.get(path, headers=admin), 1)
     fully_marked(await http.get("/users/profile", headers=owner), 1)
-    fully_marked(await http.patch(path, json={"name": "A"}, headers=owner), 2)
+    fully_marked(await http.patch(path, json={"first_name": "A"}, headers=owner), 2)
     fully_marked(await http.post(f"{path}/disable", headers=admin), 3)
     fully_marked(await http.post(f"{path}/enable", headers=admin), 4)
 
@@ -112,7 +112,7 @@ async def test_a_condition_hides_no_refusal(cast: Cast) -> None:
 @pytest.mark.parametrize("tags", ['"1"', 'W/"1"', "*", '"7", "1"', '"a,b",W/"1"', ',"1",'])
 async def test_a_change_is_made_where_if_match_names_the_version(cast: Cast, tags: str) -> None:
     path, owner = await somebody(cast)
-    answer = await cast.client.http.patch(path, json={"name": "A"}, headers=owner | {"If-Match": tags})
+    answer = await cast.client.http.patch(path, json={"first_name": "A"}, headers=owner | {"If-Match": tags})
     accepted(answer)
     fully_marked(answer, 2)
 
@@ -120,14 +120,14 @@ async def test_a_change_is_made_where_if_match_names_the_version(cast: Cast, tag
 async def test_two_lines_of_if_match_are_one_list(cast: Cast) -> None:
     path, owner = await somebody(cast)
     headers = [*owner.items(), ("If-Match", '"8"'), ("If-Match", CURRENT)]
-    accepted(await cast.client.http.patch(path, json={"name": "A"}, headers=headers))
+    accepted(await cast.client.http.patch(path, json={"first_name": "A"}, headers=headers))
 
 
 @pytest.mark.parametrize("tags", ['"2"', 'W/"2", "3"', '"x"', '"01"', '""', f'"{"1" * 40}"'])
 @pytest.mark.parametrize(
     ("method", "place", "body"),
     [
-        ("PATCH", "", {"name": "B"}),
+        ("PATCH", "", {"first_name": "B"}),
         ("PATCH", "/tags", {"tags": ["b"]}),
         ("PATCH", "/role", {"role": "admin"}),
         ("POST", "/disable", None),
@@ -150,7 +150,7 @@ async def test_a_change_is_refused_where_if_match_names_other_versions(
 async def test_what_is_no_etag_is_refused(cast: Cast, tags: str) -> None:
     headers = cast.admin | {"If-Match": tags}
     refused(
-        await cast.client.http.patch(cast.path, json={"name": "B"}, headers=headers),
+        await cast.client.http.patch(cast.path, json={"first_name": "B"}, headers=headers),
         400,
         "invalid_request",
         "",

@@ -94,9 +94,11 @@ async def test_a_stale_if_match_is_412_and_a_fitting_one_is_not(client: Client) 
     path = f"/users/{user['id']}"
     for etag in ('"7"', '"2", "3"', 'W/"9"'):
         headers = admin | {"If-Match": etag}
-        refused(await client.http.patch(path, json={"name": "X"}, headers=headers), 412, "stale_version")
+        refused(
+            await client.http.patch(path, json={"first_name": "X"}, headers=headers), 412, "stale_version"
+        )
     for number, etag in enumerate(('"1"', '"1", "2"', "*"), start=2):
-        answer = await client.http.patch(path, json={"name": etag}, headers=admin | {"If-Match": etag})
+        answer = await client.http.patch(path, json={"first_name": etag}, headers=admin | {"If-Match": etag})
         accepted(answer)
         assert answer.headers["etag"] == f'"{number}"'
     for verb in ("disable", "enable"):
@@ -109,14 +111,14 @@ async def test_an_etag_that_is_none_of_ours_matches_no_version(
     cast: Cast, nothing_stored: None, etag: str
 ) -> None:
     headers = cast.admin | {"If-Match": etag}
-    answer = await cast.client.http.patch(cast.path, json={"name": "X"}, headers=headers)
+    answer = await cast.client.http.patch(cast.path, json={"first_name": "X"}, headers=headers)
     refused(answer, 412, "stale_version")
 
 
 @pytest.mark.parametrize("etag", ["1", '"1', "nonsense", '"1" "2"', "w/1"])
 async def test_an_if_match_that_holds_no_etags_is_400(cast: Cast, nothing_stored: None, etag: str) -> None:
     headers = cast.admin | {"If-Match": etag}
-    answer = await cast.client.http.patch(cast.path, json={"name": "X"}, headers=headers)
+    answer = await cast.client.http.patch(cast.path, json={"first_name": "X"}, headers=headers)
     refused(answer, 400, "invalid_request", "")
 
 

@@ -74,6 +74,9 @@ class MemorySessions:
             raise InvalidToken
         return grant, self._token(grant)
 
+    def made_here(self, token: str) -> bool:
+        return token in self._grants
+
     async def living(self, token: str, at: datetime) -> LivingSession | None:
         grant = self._grants.get(token)
         if grant is None or grant.session_id not in self.there:

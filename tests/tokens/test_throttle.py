@@ -27,7 +27,7 @@ def second(number: float) -> datetime:
 
 def login(account: UUID | str, network: str = HERE) -> list[Limit]:
     context = Context(actor=ANONYMOUS, at=AT, command_id=uuid4(), correlation_id=uuid4(), network=network)
-    return limits("login", context, account=account)
+    return limits("login", context, account=account, user_id=account if isinstance(account, UUID) else None)
 
 
 @pytest.fixture
@@ -105,9 +105,33 @@ async def test_failures_elsewhere_do_not_hold_up_a_network_that_the_account_know
     await throttle.succeeded(login(account), AT)
     for number in range(60):
         await throttle.count(login(account, f"203.0.{number}.0/24"), second(100))
+    await throttle.count(login(account, ELSEWHERE), second(100))
     with pytest.raises(TooManyAttempts):
         await throttle.admit(login(account, ELSEWHERE), second(100))
     await throttle.admit(login(account), second(100))
+
+
+async def test_who_has_not_failed_from_their_network_yet_has_a_try_whatever_others_do(
+    throttle: PostgresThrottle,
+) -> None:
+    account = uuid4()
+    for number in range(60):
+        await throttle.count(login(account, f"203.0.{number}.0/24"), AT)
+    for _ in range(100):
+        await throttle.admit(login(account), AT)
+    await throttle.count(login(account), AT)
+    with pytest.raises(TooManyAttempts):
+        await throttle.admit(login(account), AT)
+
+
+async def test_a_lifted_limit_leaves_what_is_known_of_the_owner(throttle: PostgresThrottle) -> None:
+    account = uuid4()
+    await throttle.succeeded(login(account), AT)
+    await throttle.lift(account)
+    for number in range(60):
+        await throttle.count(login(account, f"203.0.{number}.0/24"), AT)
+    await throttle.count(login(account), AT)
+    await throttle.admit(login(account), AT)
 
 
 async def test_a_network_that_tries_many_accounts_is_held_up_on_all(throttle: PostgresThrottle) -> None:

@@ -27,6 +27,12 @@ CREATE TABLE signing_keys (
     signed_until  timestamptz               -- tokens from before are checked with it as long as it stands here
 );
 -- There is one key that signs, and one that will.
+-- What is signed for good, such as a certificate, is held against these too. A key id is the thumbprint of
+-- the public key, so that nothing more is needed to know one again.
+CREATE TABLE retired_signing_keys (
+    kid         text        PRIMARY KEY,
+    retired_at  timestamptz NOT NULL
+);
 CREATE UNIQUE INDEX signing_keys_one_of_each ON signing_keys (state) WHERE state <> 'retired';
 
 -- A refresh token is worth nothing without the row that holds its hash. The tokens that were used up of
