@@ -114,11 +114,11 @@ class UserCommands(Controller):
         )
         return await _dispatched(request, command, context)
 
-    @patch("/{user_id:str}/email", opt=_changes(EmailBody, ChangeEmail))
+    @patch("/{user_id:str}/email", opt=_changes(EmailBody, ChangeEmail) | {"throttled": True})
     async def change_email(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         return await _change_email(request, user_id)
 
-    @patch("/{user_id:str}/identity", opt=_changes(EmailBody, ChangeEmail))
+    @patch("/{user_id:str}/identity", opt=_changes(EmailBody, ChangeEmail) | {"throttled": True})
     async def change_identity(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
         """Change the email, by the path that Mainflux had for it."""
         return await _change_email(request, user_id)

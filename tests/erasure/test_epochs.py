@@ -132,7 +132,7 @@ async def test_no_request_fails_while_the_epoch_changes_under_two_replicas(
                 answers.append(made.status_code)
                 admin = await on.client.as_admin()
                 path = f"/users/{made.json()['id']}"
-                changed = await on.client.http.patch(path, json={"name": "n"}, headers=admin)
+                changed = await on.client.http.patch(path, json={"first_name": "n"}, headers=admin)
                 answers.append(changed.status_code)
 
         work = [asyncio.create_task(requests(world, "a")), asyncio.create_task(requests(other, "b"))]

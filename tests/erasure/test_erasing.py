@@ -75,7 +75,7 @@ async def test_names_are_free_and_commands_find_nobody(world: World) -> None:
     http, admin = world.client.http, await world.client.as_admin()
     assert (await http.get("/users/profile", headers=owner)).status_code == 401
     for method, path, body in (
-        ("PATCH", "", {"name": "x"}),
+        ("PATCH", "", {"first_name": "x"}),
         ("POST", "/enable", None),
         ("POST", "/disable", None),
         ("DELETE", "", None),

@@ -65,7 +65,7 @@ class World:
         """Somebody new, with a change after the registration."""
         user = await self.client.register(**changes)
         owner = await self.client.as_user(user["email"])
-        answer = await self.client.http.patch(f"/users/{user['id']}", json={"name": "N"}, headers=owner)
+        answer = await self.client.http.patch(f"/users/{user['id']}", json={"first_name": "N"}, headers=owner)
         assert answer.status_code == 200
         return UUID(user["id"])
 

@@ -177,7 +177,7 @@ async def test_what_is_no_key_is_refused(cast: Cast, key: bytes) -> None:
 @pytest.mark.usefixtures("nothing_stored")
 async def test_two_keys_are_none(cast: Cast) -> None:
     headers = [*cast.user_headers.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    answer = await cast.client.http.patch(cast.path, json={"name": "never"}, headers=headers)
+    answer = await cast.client.http.patch(cast.path, json={"first_name": "never"}, headers=headers)
     refused(answer, 400, "invalid_request", "")
 
 

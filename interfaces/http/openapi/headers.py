@@ -8,7 +8,6 @@ Header = dict[str, Any]
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = rf"^ *(?:\*|(?:, *)*{_TAG} *(?:, *(?:{_TAG} *)?)*)? *$"
-_TAGS_OR_ANY = rf"^ *(?:\*|(?:, *)*{_TAG} *(?:, *(?:{_TAG} *)?)*) *$"
 _KEY = (
     r'^ *(?:"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}"'
     r"|[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,255}) *$"
@@ -33,7 +32,7 @@ def _told(description: str, *, always: bool = True, **schema: Any) -> Header:
 IF_MATCH = _asked(
     "If-Match",
     "Change the user only while its ETag is one of these; else 412. `*` stands for any.",
-    pattern=_TAGS_OR_ANY,
+    pattern=_TAGS,
     examples=["*", '"3"', 'W/"3", "4"'],
 )
 IF_NONE_MATCH = _asked(
