@@ -39,8 +39,6 @@ WHERE id = (SELECT id FROM mails WHERE state = 'due' AND due_at <= %(now)s
             ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, user_id, kind, event_id, position, attempts, created_at"""
 
-_NEXT_DUE = "SELECT min(due_at) FROM mails WHERE state = 'due'"
-
 _SENT = """
 UPDATE mails SET state = 'sent', handed_over_at = %s, last_error = NULL WHERE id = %s AND state = 'due'"""
 
@@ -102,12 +100,6 @@ async def claim(connection: psycopg.AsyncConnection, now: datetime) -> Claimed |
     """The mail that has been due the longest, for as long as a try may last; None where none is due."""
     row = await (await connection.execute(_CLAIM, {"now": now, "until": now + CLAIMED_FOR})).fetchone()
     return Claimed(*row) if row else None
-
-
-async def next_due(connection: psycopg.AsyncConnection) -> datetime | None:
-    """When the next mail is due; None where there is none."""
-    row = await (await connection.execute(_NEXT_DUE)).fetchone()
-    return row[0] if row else None
 
 
 async def live_until(connection: psycopg.AsyncConnection, mail: Claimed, until: datetime) -> None:
