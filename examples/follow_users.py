@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import nats
-from nats.errors import TimeoutError as NothingNew
+from nats.js import JetStreamContext
 
 
 def nats_url() -> str:
@@ -23,16 +23,21 @@ def nats_url() -> str:
     return str(url)
 
 
-async def follow(durable: str, until_idle: float | None) -> None:
+async def caught_up(messages: JetStreamContext.PullSubscription) -> bool:
+    seen = await messages.consumer_info()
+    return not seen.num_pending and not seen.num_ack_pending
+
+
+async def follow(durable: str, until_caught_up: bool) -> None:
     async with await nats.connect(nats_url()) as connection:
         # The broker remembers under the durable name how far this consumer has come.
         messages = await connection.jetstream().pull_subscribe("users.>", durable=durable, stream="USERS")
         while True:
             try:
-                batch = await messages.fetch(64, timeout=until_idle or 5)
-            except NothingNew:
+                batch = await messages.fetch(64, timeout=0.5 if until_caught_up else 5)
+            except TimeoutError:  # Nothing new came; a cancellation may hide behind it.
                 task = asyncio.current_task()
-                if until_idle is not None or (task and task.cancelling()):
+                if (task and task.cancelling()) or (until_caught_up and await caught_up(messages)):
                     return
                 continue
             for message in batch:
@@ -45,7 +50,7 @@ async def follow(durable: str, until_idle: float | None) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--durable", default="follow-users", help="the name to go on under")
-    arguments.add_argument("--until-idle", type=float, metavar="SECONDS", help="end when nothing new came")
+    arguments.add_argument("--until-caught-up", action="store_true", help="end when nothing is left to read")
     chosen = arguments.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(follow(chosen.durable, chosen.until_idle))
+        asyncio.run(follow(chosen.durable, chosen.until_caught_up))

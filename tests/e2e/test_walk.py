@@ -45,7 +45,7 @@ def login(http: httpx.Client, identity: str, secret: str) -> dict[str, str]:
 def follow(walked: Program) -> list[list[str]]:
     """The lines that the example prints until nothing new comes."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples/follow_users.py"), "--until-idle", "1"],
+        [sys.executable, str(ROOT / "examples/follow_users.py"), "--until-caught-up"],
         env=walked.environ, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stderr == ""

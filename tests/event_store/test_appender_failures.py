@@ -145,6 +145,7 @@ async def test_connections_killed_at_random_moments_turn_no_stored_command_into_
 ) -> None:
     moments = random.Random(20260301)
     outcomes: list[str] = []
+    progress = asyncio.Event()
 
     async def live(name: str) -> None:
         user = writer.register(name)
@@ -152,12 +153,18 @@ async def test_connections_killed_at_random_moments_turn_no_stored_command_into_
         for number in range(20):
             change = writer.email(user.stream_id, f"{name}-{number}")
             outcomes.append((await appender.append(change)).outcome)
+            progress.set()
 
     async def kill(until: asyncio.Task[object]) -> int:
         killed = 0
         connection = await psycopg.AsyncConnection.connect(database, autocommit=True)
         async with connection:
             while not until.done():
+                # Kills that outrun every reconnect would only try the patience, which has its own tests.
+                progress.clear()
+                stored = asyncio.create_task(progress.wait())
+                await asyncio.wait([stored, until], return_when=asyncio.FIRST_COMPLETED)
+                stored.cancel()
                 await asyncio.sleep(moments.uniform(0.0, 0.03))
                 row = await (await connection.execute(OTHERS.encode())).fetchone()
                 assert row is not None

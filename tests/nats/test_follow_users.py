@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "follow_users.py"
 
 async def follow(*options: str, **environment: str) -> list[str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(EXAMPLE), "--until-idle", "0.5", *options,
+        sys.executable, str(EXAMPLE), "--until-caught-up", *options,
         stdout=asyncio.subprocess.PIPE, env=os.environ | environment,
     )  # fmt: skip
     printed, _ = await asyncio.wait_for(process.communicate(), 30)
