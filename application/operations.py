@@ -26,6 +26,14 @@ class RebuildRunning(Exception):
         super().__init__(f"{name} is being rebuilt by another process; wait for it or end it.")
 
 
+class NothingToSwitchTo(Exception):
+    """No other generation of the read model is ready to be read."""
+
+    def __init__(self, name: str, *, newer: bool) -> None:
+        missing = "newer generation to switch to" if newer else "older generation to roll back to"
+        super().__init__(f"{name} has no {missing}; usersd projections status shows what there is.")
+
+
 class Named(msgspec.Struct, frozen=True):
     """A read model that this version knows."""
 
@@ -76,6 +84,16 @@ class Rebuilt(msgspec.Struct, frozen=True):
     generation: int
     position: int
     parked: int
+    switched_in_milliseconds: float | None = None
+
+
+class Switched(msgspec.Struct, frozen=True):
+    """Which generation is read now, at which position, and for how long the switch held its locks."""
+
+    name: str
+    generation: int
+    position: int
+    milliseconds: float
 
 
 class Operations(Protocol):
@@ -87,8 +105,14 @@ class Operations(Protocol):
 
     def parked(self) -> Sequence[Parked]: ...
 
-    def rebuild(self, name: str, progress: Callable[[Progress], None]) -> Rebuilt:
+    def rebuild(self, name: str, progress: Callable[[Progress], None], *, switching: bool = True) -> Rebuilt:
         """Rebuild a read model from the log. Raises UnknownProjection, RebuildRunning."""
+
+    def switch(self, name: str, *, newer: bool) -> Switched:
+        """Read the generation that was built, or the one from before. Raises NothingToSwitchTo."""
+
+    def drop_old(self, name: str) -> Sequence[int]:
+        """Drop the generations that were read before; answers with their numbers."""
 
     def tail(self, after: int, *, follow: bool) -> AsyncIterator[Recorded | Unreadable]:
         """The log after a position, and with `follow` whatever comes."""

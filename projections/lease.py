@@ -11,13 +11,14 @@ import psycopg
 
 from projections.readmodel import ReadModel
 
-LEASE_SECONDS = 5
+LEASE_SECONDS = 3
 
 _ACQUIRE = """
 UPDATE projections
 SET fencing = fencing + (owner IS DISTINCT FROM %(owner)s)::int, owner = %(owner)s,
     lease_until = now() + make_interval(secs => %(seconds)s)
-WHERE name = %(name)s AND version = %(version)s AND live AND (owner = %(owner)s OR lease_until < now())
+WHERE name = %(name)s AND version = %(version)s AND generation = %(generation)s
+  AND state <> 'building' AND paused_at IS NULL AND (owner = %(owner)s OR lease_until < now())
 RETURNING generation, position, fencing"""
 
 _ADVANCE = "SELECT advance_projection(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
@@ -28,7 +29,7 @@ _FENCED = "UF001"
 
 _RELEASE = """
 UPDATE projections SET owner = NULL, lease_until = '-infinity'
-WHERE name = %(name)s AND version = %(version)s AND owner = %(owner)s"""
+WHERE name = %(name)s AND version = %(version)s AND generation = %(generation)s AND owner = %(owner)s"""
 
 
 class Fenced(Exception):
@@ -43,10 +44,12 @@ class Lease(msgspec.Struct):
     fencing: int
 
 
-async def acquire(connection: psycopg.AsyncConnection, model: ReadModel, owner: str) -> Lease | None:
-    """Take or renew the lease; None while somebody else holds it."""
-    cursor = await connection.execute(_ACQUIRE, _names(model, owner=owner, seconds=LEASE_SECONDS))
-    row = await cursor.fetchone()
+async def acquire(
+    connection: psycopg.AsyncConnection, model: ReadModel, generation: int, owner: str
+) -> Lease | None:
+    """Take or renew the lease of a generation; None while it is paused or somebody else holds it."""
+    names = _names(model, generation=generation, owner=owner, seconds=LEASE_SECONDS)
+    row = await (await connection.execute(_ACQUIRE, names)).fetchone()
     return Lease(*row) if row else None
 
 
@@ -69,9 +72,9 @@ def is_fenced(error: psycopg.Error) -> bool:
     return error.sqlstate == _FENCED
 
 
-async def release(connection: psycopg.AsyncConnection, model: ReadModel, owner: str) -> None:
+async def release(connection: psycopg.AsyncConnection, model: ReadModel, generation: int, owner: str) -> None:
     """Let a stand-by take over at once."""
-    await connection.execute(_RELEASE, _names(model, owner=owner))
+    await connection.execute(_RELEASE, _names(model, generation=generation, owner=owner))
 
 
 def _names(model: ReadModel, **more: object) -> dict[str, object]:

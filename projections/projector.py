@@ -1,34 +1,31 @@
-"""The loop that keeps a read model up to date: page, fold, write, move the position, in one transaction."""
+"""Keeps every generation of a read model up to date that has been built, and builds the first one."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from typing import Protocol
-from uuid import UUID, uuid4
+import os
+import socket
+from uuid import uuid4
 
 import psycopg
 
-from projections.lease import Fenced, Lease, acquire, advance, is_fenced, release
-from projections.page import REFUSED, Folded, Poison, fold_page, park, parked, write_page
-from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
+from application.operations import RebuildRunning
+from projections.follower import AWAY, STANDBY, Follower, WakeUp
+from projections.readmodel import LogPages, PageTrace, ReadModel
+from projections.rebuild import rebuild
 
-PAGE = 1000
-POLL = 0.25
-"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
-
-STANDBY = 1.0
+_BUILT = "SELECT generation, live FROM projections WHERE name = %s AND version = %s AND state <> 'building'"
 
 log = logging.getLogger("usersd.projections")
 
 
-class WakeUp(Protocol):
-    async def wait(self, within: float) -> bool: ...
-
-
 class Projector:
-    """Projects the log into one read model for as long as it holds the lease."""
+    """A follower for each generation: of the live one, and of those that one switch may bring back.
+
+    A version of the service whose read model has another shape finds no generation of it: it builds one
+    beside those that older versions go on with.
+    """
 
     def __init__(
         self,
@@ -39,105 +36,54 @@ class Projector:
         trace: PageTrace | None = None,
     ) -> None:
         self._model = model
-        self._trace = trace
         self._pages = pages
         self._conninfo = conninfo
         self._wake_up = wake_up
-        self._owner = str(uuid4())
-        self._waiting: set[UUID] = set()
-        self._well = False
+        self._trace = trace
+        self._followers: dict[int, asyncio.Task[None]] = {}
+        self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
 
     async def run(self) -> None:
-        """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
-        pause = POLL
-        while True:
-            self._well = False
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True
-                ) as connection:
-                    try:
-                        await self._project(connection)
-                    except asyncio.CancelledError:
-                        with contextlib.suppress(psycopg.Error):
-                            await release(connection, self._model, self._owner)
-                        raise
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
-            except Exception as error:
-                log.exception("%s: the projection failed; trying again", self._model.name)
-                await self._record(error)
-            if self._well:
-                pause = POLL
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
-
-    async def _project(self, connection: psycopg.AsyncConnection) -> None:
-        while True:
-            lease = await acquire(connection, self._model, self._owner)
-            if lease is None:
-                await asyncio.sleep(STANDBY)
-                continue
-            self._waiting = await parked(connection, self._model, lease.generation)
-            with contextlib.suppress(Fenced):
-                await self._follow(connection, lease)
-
-    async def _follow(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
-        while True:
-            if await self._step(connection, lease):
-                renewed = loop.time()
-                continue
-            await self._wake_up.wait(POLL)
-            if loop.time() - renewed > STANDBY:
-                if await acquire(connection, self._model, self._owner) != lease:
-                    # Somebody else has it, or a rebuild has put another generation in its place.
-                    return
-                renewed = loop.time()
-
-    async def _step(self, connection: psycopg.AsyncConnection, lease: Lease) -> int:
-        """Apply one page; answers how many events it held. Raises Fenced."""
-        page = await self._pages.read(connection, lease.position, PAGE)
-        self._well = True
-        if not page:
-            return 0
-        ended = self._trace(f"project {self._model.name}", page) if self._trace else None
-        table = table_name(self._model, lease.generation)
-        # Read outside the transaction: nobody else can write these rows without moving the position.
-        folded = await fold_page(connection, self._model, table, page, self._waiting)
+        """Run until cancelled."""
         try:
-            poison = await self._write(connection, lease, table, folded, page[-1].position)
-        except psycopg.Error as error:
-            if is_fenced(error):
-                raise Fenced from None
-            raise
-        if ended:
-            ended()
-        lease.position = page[-1].position
-        self._waiting.update(found.user_id for found in poison)
-        return len(page)
+            while True:
+                try:
+                    await self._look_after()
+                except psycopg.Error as error:
+                    log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
+                    await asyncio.sleep(AWAY)
+        finally:
+            await self._end(list(self._followers))
 
-    async def _write(
-        self, connection: psycopg.AsyncConnection, lease: Lease, table: str, folded: Folded, reached: int
-    ) -> list[Poison]:
-        if not folded.poison:
-            with contextlib.suppress(*REFUSED):
-                # The usual case in one round trip; what it cannot write is looked into below.
-                async with connection.pipeline(), connection.transaction():
-                    await advance(connection, self._model, lease, reached)
-                    await self._model.write(connection, table, list(folded.changed.values()))
-                return []
-        async with connection.transaction():
-            await advance(connection, self._model, lease, reached)
-            poison = await write_page(connection, self._model, table, folded)
-            await park(connection, self._model, lease.generation, poison)
-        return poison
+    def follower(self, generation: int) -> Follower:
+        """What keeps one generation up to date."""
+        return Follower(
+            self._model, generation, self.owner, self._pages, self._conninfo, self._wake_up, self._trace
+        )
 
-    async def _record(self, error: Exception) -> None:
-        with contextlib.suppress(psycopg.Error):
-            async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-                await connection.execute(
-                    "UPDATE projections SET last_error = %s WHERE name = %s AND version = %s AND live",
-                    (type(error).__name__, self._model.name, self._model.version),
-                )
+    async def _look_after(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+            while True:
+                cursor = await connection.execute(_BUILT, (self._model.name, self._model.version))
+                built: dict[int, bool] = dict(await cursor.fetchall())
+                await self._end([number for number in self._followers if number not in built])
+                for number in built.keys() - self._followers.keys():
+                    follower = self.follower(number)
+                    self._followers[number] = asyncio.create_task(follower.run())
+                if not any(built.values()):
+                    await self._build_the_first()
+                await asyncio.sleep(STANDBY)
+
+    async def _build_the_first(self) -> None:
+        try:
+            log.info("%s: building version %d from the log", self._model.name, self._model.version)
+            await rebuild(self._model, self._pages, self._conninfo)
+        except RebuildRunning:
+            # Another process builds it; this one looks again in a moment.
+            log.debug("%s: another process is building it", self._model.name)
+
+    async def _end(self, numbers: list[int]) -> None:
+        ending = [self._followers.pop(number) for number in numbers]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)

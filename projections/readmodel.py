@@ -26,13 +26,17 @@ class ReadModel(Protocol):
     """One read model. Its tables are named `<name>_v<version>_g<generation>`; `version` is of its shape.
 
     The view `<name>_v<version>` shows the live generation, so that readers need not know which it is.
+    `key` is the column of the user's id. A read model that keeps more than one table names the others in
+    `also`: `totals` stands for the table `<name>_v<version>_g<generation>_totals` and its view.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    key: ClassVar[str]
+    also: ClassVar[Sequence[str]]
 
     def table(self, name: str) -> str:
-        """The SQL that makes an empty table with its primary key."""
+        """The SQL that makes the tables, empty, with their primary keys."""
 
     def indexes(self, name: str) -> Sequence[str]:
         """The SQL of every other index; a rebuild runs it when the rows are in."""
@@ -62,3 +66,8 @@ def table_name(model: ReadModel, generation: int) -> str:
 
 def view_name(model: ReadModel) -> str:
     return f"{model.name}_v{model.version}"
+
+
+def suffixes(model: ReadModel) -> Sequence[str]:
+    """What follows the name of a generation in the names of its tables, and that of the view in its views."""
+    return ["", *(f"_{suffix}" for suffix in model.also)]

@@ -10,16 +10,27 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from application.operations import Named, Parked, Progress, ProjectionStatus, Rebuilt, UnknownProjection
+from application.operations import (
+    Named,
+    Parked,
+    Progress,
+    ProjectionStatus,
+    Rebuilt,
+    Switched,
+    UnknownProjection,
+)
 from application.ports import Recorded, Unreadable
 from infrastructure.postgres.notifications import EVENTS, Notifications
 from infrastructure.process import tune
 from infrastructure.standing import Keys, Standing
+from projections import tables
 from projections.catalogue import READ_MODELS, by_name
+from projections.readmodel import ReadModel
 from projections.rebuild import rebuild
+from projections.switch import beside, switch
 
 _STATUS = """
-SELECT p.name, p.version, p.generation, p.live, p.position, head.position, p.advanced_at, p.last_error,
+SELECT p.name, p.version, p.generation, p.state, p.position, head.position, p.advanced_at, p.last_error,
        p.owner IS NOT NULL AND p.lease_until > now(),
        (SELECT count(*) FROM parked_streams s
         WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)),
@@ -56,12 +67,29 @@ class PostgresOperations:
             names = [column.name for column in cursor.description]
             return [Parked(**dict(zip(names, row, strict=True))) for row in cursor]
 
-    def rebuild(self, name: str, progress: Callable[[Progress], None]) -> Rebuilt:
-        model = by_name(name)
-        if model is None:
-            raise UnknownProjection(name, [known.name for known in READ_MODELS])
+    def rebuild(self, name: str, progress: Callable[[Progress], None], *, switching: bool = True) -> Rebuilt:
+        model = _model(name)
         tune()
-        return asyncio.run(rebuild(model, self._keys.reader, self._standing.direct, progress))
+        work = rebuild(model, self._keys.reader, self._standing.direct, progress, switching=switching)
+        return asyncio.run(work)
+
+    def switch(self, name: str, *, newer: bool) -> Switched:
+        return asyncio.run(self._switch(_model(name), newer=newer))
+
+    async def _switch(self, model: ReadModel, *, newer: bool) -> Switched:
+        async with await psycopg.AsyncConnection.connect(
+            self._standing.direct, autocommit=True
+        ) as connection:
+            number = await beside(connection, model, newer=newer)
+            return await switch(connection, self._keys.reader, model, number)
+
+    def drop_old(self, name: str) -> list[int]:
+        model = _model(name)
+        with psycopg.connect(self._standing.direct, autocommit=True) as connection:
+            numbers = tables.old(connection, model)
+            for number in numbers:
+                tables.drop(connection, model, number)
+        return numbers
 
     async def tail(self, after: int, *, follow: bool) -> AsyncIterator[Recorded | Unreadable]:
         async with Notifications(self._standing.direct, EVENTS) as notifications:
@@ -94,12 +122,20 @@ class PostgresOperations:
             return int(row[0])
 
 
+def _model(name: str) -> ReadModel:
+    model = by_name(name)
+    if model is None:
+        raise UnknownProjection(name, [known.name for known in READ_MODELS])
+    return model
+
+
 def _status(row: tuple[object, ...], now: datetime) -> ProjectionStatus:
-    name, version, generation, live, position, head, advanced_at, error, owned, parked, waiting = row
+    name, version, generation, state, position, head, advanced_at, error, owned, parked, waiting = row
     assert isinstance(head, int)
     assert isinstance(position, int)
     lag = (now - time_of(waiting, now)).total_seconds()
-    state = "building" if not live else "running" if owned else "no owner"
+    if state != "building" and not owned:
+        state = f"{state}, no owner"
     return msgspec.convert(
         {
             "name": name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from application.operations import Progress, RebuildRunning, UnknownProjection
+from application.operations import NothingToSwitchTo, Progress, RebuildRunning, UnknownProjection
 from interfaces.cli.output import TRY_AGAIN, USAGE, err, fail, line, say, show
 from interfaces.cli.tools import Tools
 
@@ -43,12 +43,14 @@ def status(tools: Tools, as_json: bool) -> None:
 
 @projections.command()
 @click.argument("name")
+@click.option("--no-switch", is_flag=True, help="Leave the old one to be read; `switch` makes the change.")
 @JSON
 @click.pass_obj
-def rebuild(tools: Tools, name: str, as_json: bool) -> None:
+def rebuild(tools: Tools, name: str, no_switch: bool, as_json: bool) -> None:
     """Rebuild a read model from the log. The old one answers until the new one has caught up.
 
-    Killed, it goes on where it was when it is called again.
+    The old one goes on following the log: `rollback` brings it back. Killed, a rebuild goes on where it
+    was when it is called again.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -71,7 +73,7 @@ def rebuild(tools: Tools, name: str, as_json: bool) -> None:
             bar.update(task, description=step.stage, completed=step.done, total=step.total, rate=rate)
 
         try:
-            rebuilt = work.rebuild(name, progress)
+            rebuilt = work.rebuild(name, progress, switching=not no_switch)
         except UnknownProjection as error:
             fail(error, USAGE)
         except RebuildRunning as error:
@@ -80,5 +82,52 @@ def rebuild(tools: Tools, name: str, as_json: bool) -> None:
         line(rebuilt)
     else:
         say(f"{name}: rebuilt as generation {rebuilt.generation}, at position {rebuilt.position}")
+        if rebuilt.switched_in_milliseconds is not None:
+            say(f"{name}: switched in {rebuilt.switched_in_milliseconds} ms")
     if rebuilt.parked:
         fail(f"parked streams: {rebuilt.parked}; usersd projections status lists them")
+
+
+@projections.command()
+@click.argument("name")
+@JSON
+@click.pass_obj
+def switch(tools: Tools, name: str, as_json: bool) -> None:
+    """Have queries answered from the generation that `rebuild --no-switch` has built."""
+    _switch(tools, name, as_json, newer=True)
+
+
+@projections.command()
+@click.argument("name")
+@JSON
+@click.pass_obj
+def rollback(tools: Tools, name: str, as_json: bool) -> None:
+    """Have queries answered from the generation that was read before the last switch."""
+    _switch(tools, name, as_json, newer=False)
+
+
+def _switch(tools: Tools, name: str, as_json: bool, *, newer: bool) -> None:
+    with tools.operations() as work:
+        try:
+            switched = work.switch(name, newer=newer)
+        except UnknownProjection as error:
+            fail(error, USAGE)
+        except NothingToSwitchTo as error:
+            fail(error)
+    if as_json:
+        line(switched)
+    else:
+        say(f"{name}: generation {switched.generation} is read now, switched in {switched.milliseconds} ms")
+
+
+@projections.command("drop-old")
+@click.argument("name")
+@click.pass_obj
+def drop_old(tools: Tools, name: str) -> None:
+    """Drop the generations that were read before the present one; there is no going back to them."""
+    with tools.operations() as work:
+        try:
+            dropped = work.drop_old(name)
+        except UnknownProjection as error:
+            fail(error, USAGE)
+    say(f"{name}: dropped {', '.join(f'generation {number}' for number in dropped) or 'nothing'}")

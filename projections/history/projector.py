@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -13,10 +13,15 @@ from psycopg.sql import SQL, Identifier
 
 from application.ports import Recorded
 from application.timeline import By, HistoryEntry
+from projections.readmodel import Gap
 
 _INSERT = SQL("""
 INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
 ON CONFLICT (user_id, version) DO NOTHING""")
+
+_LAST = SQL("""
+SELECT asked.id, (SELECT max(t.version) FROM {} AS t WHERE t.user_id = asked.id)
+FROM unnest(%b::uuid[]) AS asked (id)""")
 
 _COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
 
@@ -35,6 +40,8 @@ class History:
 
     name: ClassVar[str] = "history"
     version: ClassVar[int] = 1
+    key: ClassVar[str] = "user_id"
+    also: ClassVar[Sequence[str]] = ()
 
     def table(self, name: str) -> str:
         return files("projections.history").joinpath("table.sql").read_text("utf-8").format(table=name)
@@ -44,12 +51,23 @@ class History:
 
     async def load(
         self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
-    ) -> Mapping[UUID, Any]:
-        return {}
+    ) -> Mapping[UUID, int]:
+        known = [user_id for user_id, of_user in events.items() if of_user[0].version > 1]
+        if not known:
+            return {}
+        cursor = await connection.execute(
+            _LAST.format(Identifier(table)), (known,), prepare=True, binary=True
+        )
+        return dict(await cursor.fetchall())
 
-    def fold(self, user_id: UUID, state: None, events: Sequence[Recorded]) -> Timeline:
+    def fold(self, user_id: UUID, state: int | None, events: Sequence[Recorded]) -> Timeline:
         if any(recorded.forgotten for recorded in events):
             return Timeline(user_id, ())
+        last = state or 0
+        for recorded in events:
+            if recorded.version > last + 1:
+                raise Gap
+            last = max(last, recorded.version)
         return Timeline(user_id, [(recorded.version, render(recorded)) for recorded in events])
 
     async def write(

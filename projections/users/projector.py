@@ -61,6 +61,8 @@ class Users:
 
     name: ClassVar[str] = "users"
     version: ClassVar[int] = 1
+    key: ClassVar[str] = "id"
+    also: ClassVar[Sequence[str]] = ()
 
     def table(self, name: str) -> str:
         return _sql("table.sql").format(table=name)

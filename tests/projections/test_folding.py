@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain import events
-from projections import projector
+from projections import follower
 from projections.catalogue import READ_MODELS
 from projections.page import fold_page, write_page
 from projections.readmodel import ReadModel, table_name
@@ -18,7 +18,7 @@ from tests.support.writer import AT, Writer
 async def test_whatever_the_history_and_the_page_the_rows_are_what_the_log_says(
     writer: Writer, monkeypatch: pytest.MonkeyPatch, seed: int, page: int
 ) -> None:
-    monkeypatch.setattr(projector, "PAGE", page)
+    monkeypatch.setattr(follower, "PAGE", page)
     users = await writer.random_history(seed, users=25, events_each=6)
     async with projecting(writer):
         await caught_up(writer.conninfo)

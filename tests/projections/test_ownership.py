@@ -11,8 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from projections.lease import LEASE_SECONDS, Fenced, acquire
-from projections.projector import STANDBY
+from projections.lease import Fenced, acquire
 from projections.users.projector import Users
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
 from tests.support.waiting import eventually
@@ -63,8 +62,8 @@ async def test_a_stand_by_takes_over_when_the_owner_is_killed(writer: Writer) ->
             owner.kill()
             killed = time.monotonic()
             await writer.register()
-            await caught_up(writer.conninfo, within=LEASE_SECONDS + STANDBY + 3, name="users")
-            assert time.monotonic() - killed < LEASE_SECONDS + STANDBY + 3
+            await caught_up(writer.conninfo, within=5, name="users")
+            assert time.monotonic() - killed < 5
             assert one(writer.conninfo, _OWNER) not in (None, first)
     finally:
         owner.kill()
@@ -83,7 +82,7 @@ async def test_an_owner_whose_connection_is_cut_goes_on_with_a_new_one(writer: W
             )
             await writer.register(2)
             await caught_up(writer.conninfo)
-    assert rows(writer.conninfo, "SELECT last_error FROM projections") == [(None,), (None,)]
+    assert set(rows(writer.conninfo, "SELECT last_error FROM projections")) == {(None,)}
 
 
 async def test_an_owner_that_was_believed_dead_writes_nothing(writer: Writer) -> None:
@@ -93,15 +92,15 @@ async def test_an_owner_that_was_believed_dead_writes_nothing(writer: Writer) ->
         await psycopg.AsyncConnection.connect(writer.conninfo, autocommit=True) as connection,
     ):
         await caught_up(writer.conninfo, name="users")
-        stale = await acquire(connection, Users(), living._owner)
+        stale = await acquire(connection, Users(), 1, living.owner)
         assert stale is not None
         # A moment's pause of the whole process: the lease has run out, and somebody else has it.
         rows(writer.conninfo, "UPDATE projections SET lease_until = now() - interval '1 s' RETURNING 1")
-        assert await acquire(connection, Users(), "another") is not None
+        assert await acquire(connection, Users(), 1, "another") is not None
         await writer.register(2)
         before = one(writer.conninfo, "SELECT position FROM projections WHERE name = 'users'")
         with pytest.raises(Fenced):
-            await living._step(connection, stale)
+            await living.follower(1)._step(connection, stale)
         assert one(writer.conninfo, "SELECT count(*) FROM users_v1") == 3
         assert one(writer.conninfo, "SELECT position FROM projections WHERE name = 'users'") == before
 

@@ -78,8 +78,8 @@ async def test_a_rebuild_while_writes_go_on_leaves_no_gap(
     async with projecting(writer):
         await caught_up(writer.conninfo)
         await check_read_models(writer.conninfo)
-    assert generations(writer, model) == [(4, True)]
-    assert tables(writer, model) == [f"{model.name}_v1_g4"]
+    assert generations(writer, model) == [(3, False), (4, True)]
+    assert tables(writer, model) == [f"{model.name}_v1_g3", f"{model.name}_v1_g4"]
 
 
 async def test_readers_never_see_less_than_before_while_a_rebuild_switches(writer: Writer) -> None:
@@ -120,7 +120,7 @@ async def test_a_projector_goes_on_with_the_generation_that_was_rebuilt(
         await caught_up(writer.conninfo)
         await check_read_models(writer.conninfo)
     assert one(writer.conninfo, f"SELECT max(version) FROM {model.name}_v1_g2") == 4
-    assert rows(writer.conninfo, "SELECT last_error FROM projections") == [(None,), (None,)]
+    assert set(rows(writer.conninfo, "SELECT last_error FROM projections")) == {(None,)}
 
 
 @each_model
@@ -139,7 +139,7 @@ async def test_a_rebuild_that_is_killed_is_taken_up_where_it_was(writer: Writer,
     before = set(rows(writer.conninfo, query))
     assert len(before) == 100
     await rebuilt_at_last(writer, model)
-    assert generations(writer, model) == [(2, True)]
+    assert generations(writer, model) == [(1, False), (2, True)]
     assert before < set(rows(writer.conninfo, query))
     async with projecting(writer):
         await caught_up(writer.conninfo)
@@ -171,8 +171,8 @@ async def test_a_rebuild_that_is_killed_behind_its_switch_is_not_undone_by_the_n
     # The reason for a rebuild is most often that the old rows are wrong.
     rows(writer.conninfo, f"DELETE FROM {model.name}_v1_g1 RETURNING 1")
     await rebuilt_at_last(writer, model)
-    assert generations(writer, model) == [(3, True)]
-    assert tables(writer, model) == [f"{model.name}_v1_g3"]
+    assert generations(writer, model) == [(2, False), (3, True)]
+    assert tables(writer, model) == [f"{model.name}_v1_g2", f"{model.name}_v1_g3"]
     async with projecting(writer):
         await caught_up(writer.conninfo)
         await check_read_models(writer.conninfo)
@@ -190,7 +190,7 @@ async def test_of_two_rebuilds_at_once_the_second_says_so_and_ends_with_75(write
     assert second[0].code == 75, second
     assert "users is being rebuilt by another process" in second[0].err
     assert second[0].out == ""
-    assert generations(writer, Users()) == [(2, True)]
+    assert generations(writer, Users()) == [(1, False), (2, True)]
 
 
 async def test_the_command_rebuilds_and_says_what_it_did(writer: Writer) -> None:
@@ -200,7 +200,9 @@ async def test_the_command_rebuilds_and_says_what_it_did(writer: Writer) -> None
     assert "There is no projection 'nothing'; there are: users, history." in unknown.err
     rebuilt = await asyncio.to_thread(usersd, writer.conninfo, "projections", "rebuild", "history", "--json")
     assert rebuilt.code == 0, rebuilt
-    assert rebuilt.rows == [{"name": "history", "generation": 2, "position": 10, "parked": 0}]
+    (row,) = rebuilt.rows
+    assert row.pop("switched_in_milliseconds") > 0
+    assert row == {"name": "history", "generation": 2, "position": 10, "parked": 0}
 
 
 @each_model
@@ -240,7 +242,8 @@ async def test_a_rebuild_parks_what_it_cannot_apply_and_tries_again_what_was_par
     async with projecting(writer):
         await writer.rename(good)
         await caught_up(writer.conninfo)
-    assert one(writer.conninfo, f"SELECT count(*) FROM parked_streams WHERE projection = '{model.name}'") == 0
+    parked = "SELECT generation FROM parked_streams WHERE projection = %s"
+    assert one(writer.conninfo, parked, model.name) == 2, "the generation that was kept has it still"
 
 
 async def test_the_switch_is_announced_to_those_who_wait_for_a_position(writer: Writer) -> None:

@@ -5,7 +5,11 @@ CREATE TABLE projections (
     version       int         NOT NULL,     -- of the shape of its tables, part of their names
     generation    int         NOT NULL,     -- counts rebuilds of that shape, part of their names too
     position      bigint      NOT NULL DEFAULT 0,
-    live          boolean     NOT NULL DEFAULT false,  -- the generation that is read
+    -- building: a rebuild fills it. following: a projector keeps it up to date, and nobody reads it.
+    -- live: a projector keeps it up to date, and queries are answered from it.
+    state         text        NOT NULL DEFAULT 'building' CHECK (state IN ('building', 'following', 'live')),
+    live          boolean     NOT NULL GENERATED ALWAYS AS (state = 'live') STORED,
+    paused_at     timestamptz,              -- set: nobody may own it
     owner         text,                     -- who holds the lease
     fencing       bigint      NOT NULL DEFAULT 0,
     lease_until   timestamptz NOT NULL DEFAULT '-infinity',
@@ -47,13 +51,18 @@ CREATE FUNCTION advance_projection(
     of_name text, of_version int, of_generation int, with_fencing bigint,
     from_position bigint, to_position bigint, lease interval
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    is_read boolean;
 BEGIN
     UPDATE projections
     SET position = to_position, advanced_at = now(), last_error = NULL, lease_until = now() + lease
-    WHERE name = of_name AND version = of_version AND generation = of_generation AND live
-      AND fencing = with_fencing AND position = from_position;
+    WHERE name = of_name AND version = of_version AND generation = of_generation AND state <> 'building'
+      AND fencing = with_fencing AND position = from_position
+    RETURNING live INTO is_read;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'projection % is owned by somebody else', of_name USING ERRCODE = 'UF001';
     END IF;
-    PERFORM pg_notify('usersd_projections', of_name || ':' || of_version || ':' || to_position);
+    IF is_read THEN
+        PERFORM pg_notify('usersd_projections', of_name || ':' || of_version || ':' || to_position);
+    END IF;
 END $$;
