@@ -5,10 +5,8 @@ Refusals are in the form of RFC 6749 section 5.2, because libraries read that.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
@@ -18,9 +16,9 @@ from msgspec.structs import replace
 from application.commands.revoke_token import RevokeToken
 from application.messages import Context
 from application.queries.introspect_token import IntrospectToken
-from domain.access import Actor
 from domain.errors import Forbidden, Refusal, TooManyAttempts, Unauthenticated, Unavailable
 from interfaces.http.caller import JSON, AnyRequest, anonymous, bus_of, raw_body, signed_in
+from interfaces.service_accounts import service_actor
 
 _PARAMETERS = ("token", "token_type_hint")
 FORM = "application/x-www-form-urlencoded"
@@ -161,15 +159,9 @@ def oauth_metadata(request: AnyRequest) -> Response[bytes]:
 
 async def service_account(request: AnyRequest) -> Context:
     """The context of a request by a service account (client_secret_basic). Raises Unauthenticated."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        raise Unauthenticated
     context = anonymous(request)
-    client_id, secret = _credentials(shown)
-    client = await bus_of(request).ports.clients.authenticate(client_id, secret, context.at)
-    if client is None:
-        raise Unauthenticated("There is no such service account, its secret is another, or it was revoked.")
-    actor = Actor("service", client.id, token="client", verified=True, scopes=tuple(client.scopes))
+    shown = request.headers.get("authorization", "")
+    actor = await service_actor(shown, bus_of(request).ports.clients, context.at)
     return replace(context, actor=actor)
 
 
@@ -177,17 +169,6 @@ async def reader(request: AnyRequest) -> Context:
     """The context of somebody who reads users: signed in, or a service account."""
     scheme = request.headers.get("authorization", "").partition(" ")[0]
     return await (service_account(request) if scheme.lower() == "basic" else signed_in(request))
-
-
-def _credentials(shown: str) -> tuple[UUID, str]:
-    try:
-        name, _, secret = base64.b64decode(shown.strip(), validate=True).decode().partition(":")
-        # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-        return UUID(unquote_plus(name)), unquote_plus(secret)
-    except (binascii.Error, ValueError):
-        raise Unauthenticated(
-            "The Authorization header is no client_secret_basic of a service account."
-        ) from None
 
 
 async def _form(request: AnyRequest) -> dict[str, str]:

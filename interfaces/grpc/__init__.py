@@ -1,0 +1,1 @@
+"""How the other services of a platform talk to this one: gRPC."""

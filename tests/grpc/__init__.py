@@ -1,0 +1,1 @@
+"""Tests of the gRPC server: real sockets, real clients."""
