@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from uuid import UUID
 
 import msgspec
 
 from application.ports import Recorded, Unreadable
 from domain.events import ErasureRequested
-from infrastructure.nats.publisher import Outgoing
-from interfaces.events.published import Pii, message_of, render, subject_of
+from interfaces.events.published import message_of
+from interfaces.events.telling import Telling
 
 CHAIN_BYTES = 8 * 1024 * 1024
 
@@ -29,23 +29,23 @@ class Chain(msgspec.Struct, frozen=True):
     whose earlier messages must go before the log is told.
     """
 
-    messages: Sequence[Outgoing]
+    messages: Sequence[Telling]
     reached: int
     forgotten: Sequence[UUID] = ()
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What shapes the messages: what they may tell, how large one may be for the broker, and the ids of
-    those that the stream has already, ahead of their turn."""
+    """What shapes the messages: how one is told, how large it may be for the broker, and the ids of those
+    that the stream has already, ahead of their turn."""
 
-    pii: Pii
+    tell: Callable[[Recorded], Telling]
     largest: int
     there: Set[str] = frozenset()
 
 
 def chain(page: Sequence[Recorded | Unreadable], limits: Limits) -> Chain:
     """As much of a page as can be published in one go. Raises Held where that is nothing."""
-    messages: list[Outgoing] = []
+    messages: list[Telling] = []
     forgotten: list[UUID] = []
     reached = room = 0
     for event in page:
@@ -66,15 +66,20 @@ def chain(page: Sequence[Recorded | Unreadable], limits: Limits) -> Chain:
     return Chain(messages, reached, forgotten)
 
 
-def _outgoing(event: Recorded | Unreadable, limits: Limits) -> Outgoing | None:
+def _outgoing(event: Recorded | Unreadable, limits: Limits) -> Telling | None:
     if isinstance(event, Unreadable):
         raise Held(event, event.reason)
     if message_of(event) is None or str(event.event_id) in limits.there:
         return None
     try:
-        body = render(event, limits.pii)
+        telling = limits.tell(event)
     except Exception as error:
         raise Held(event, type(error).__name__) from None
-    if len(body) > limits.largest:
-        raise Held(event, f"a message of {len(body)} bytes, and the broker takes {limits.largest}")
-    return Outgoing(str(event.event_id), subject_of(event), body)
+    return bounded(event, telling, limits.largest)
+
+
+def bounded(event: Recorded, telling: Telling, largest: int) -> Telling:
+    """The message, if the broker takes one of its size. Raises Held."""
+    if len(telling.body) > largest:
+        raise Held(event, f"a message of {len(telling.body)} bytes, and the broker takes {largest}")
+    return telling

@@ -11,32 +11,32 @@ import asyncio
 import contextlib
 import logging
 from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import nats.errors
 import psycopg
 from nats.js.errors import APIError
 
 from infrastructure.event_store.log import EventReader
-from infrastructure.nats.connection import BrokerUnreachable, close, connect
-from infrastructure.nats.flow import PAGE, Flow
-from infrastructure.nats.forget import forget
-from infrastructure.nats.outgoing import Held, Limits
+from infrastructure.nats.clearing import clear
+from infrastructure.nats.connection import OPEN, BrokerUnreachable, close, connect
+from infrastructure.nats.credentials import Access
+from infrastructure.nats.flow import PAGE
+from infrastructure.nats.form import Form, Session, Steps
+from infrastructure.nats.outgoing import Held
 from infrastructure.nats.position import Fenced, Lease, acquire, enlist, note, release
 from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
-from infrastructure.nats.resynchronise import resynchronise
-from infrastructure.nats.stream import ensure_stream
-from interfaces.events.published import Pii
 from projections.readmodel import PageTrace
 
-NAME = "users"
 POLL = 0.25
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
 
 STANDBY = 1.0
+CLEARING = 60.0
+"""Seconds between two looks for users who could not be cleared out of the stream when they were forgotten."""
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
-API_SECONDS = 4.0
 
 log = logging.getLogger("usersd.relay")
 
@@ -46,7 +46,7 @@ class WakeUp(Protocol):
 
 
 class Relay:
-    """Publishes the log for as long as it holds the lease; any number of them may run."""
+    """Publishes the log in one form for as long as it holds the lease; any number of them may run."""
 
     def __init__(
         self,
@@ -54,20 +54,18 @@ class Relay:
         conninfo: str,
         nats_url: str,
         wake_up: WakeUp,
+        form: Form,
         *,
-        pii: Pii = "full",
-        replicas: int = 1,
-        max_age: float | None = None,
+        access: Access = OPEN,
         trace: PageTrace | None = None,
     ) -> None:
+        self._form = form
+        self._access = access
         self._trace = trace
         self._reader = reader
         self._conninfo = conninfo
         self._url = nats_url
         self._wake_up = wake_up
-        self._pii: Pii = pii
-        self._replicas = replicas
-        self._max_age = max_age
         self._owner = str(uuid4())
         self._size = PAGE
         self._complaint = ""
@@ -104,7 +102,7 @@ class Relay:
 
     async def _session(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-            await enlist(connection, NAME)
+            await enlist(connection, self._form.name)
             try:
                 lease = await self._lease(connection)
                 try:
@@ -112,36 +110,34 @@ class Relay:
                 except (psycopg.Error, Fenced):
                     raise
                 except Exception as fault:
-                    await note(connection, NAME, lease, _words(fault))
+                    await note(connection, self._form.name, lease, _words(fault))
                     raise
             finally:
                 with contextlib.suppress(psycopg.Error):
-                    await release(connection, NAME, self._owner)
+                    await release(connection, self._form.name, self._owner)
 
     async def _lease(self, connection: psycopg.AsyncConnection) -> Lease:
         while True:
-            if lease := await acquire(connection, NAME, self._owner):
+            if lease := await acquire(connection, self._form.name, self._owner):
                 return lease
             await asyncio.sleep(STANDBY)
 
     async def _publish(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
         publisher = Publisher()
-        client = await connect(self._url, name="usersd relay", on_lost=publisher.lost)
+        client = await connect(
+            self._url,
+            name=f"usersd relay {self._form.name}",
+            access=self._access,
+            on_lost=publisher.lost,
+        )
         size, self._size = self._size, PAGE
         try:
-            js = client.jetstream(timeout=API_SECONDS)
-            await ensure_stream(js, self._replicas, self._max_age)
-            there = await resynchronise(connection, NAME, lease, js, self._reader)
-            await publisher.start(client, linked=self._replicas == 1)
-            limits = Limits(self._pii, client.max_payload, there)
-
-            async def forget_user(user_id: UUID) -> None:
-                await forget(connection, js, user_id, lambda: self._renew(connection, lease))
-
-            flow = Flow(
-                connection, NAME, lease, self._reader, publisher, limits, size, self._trace, forget_user
-            )
-            await self._follow(connection, lease, flow, publisher)
+            session = Session(
+                connection, self._reader, lease, lambda: self._renew(connection, lease), client, publisher,
+                first_page=size, trace=self._trace,
+            )  # fmt: skip
+            steps = await self._form.begin(session)
+            await self._follow(session, steps)
         except Refused:
             # The next session sends one message alone, whose answer tells the cause, and grows from there.
             self._size = 1
@@ -149,26 +145,27 @@ class Relay:
         finally:
             await close(client)
 
-    async def _follow(
-        self, connection: psycopg.AsyncConnection, lease: Lease, flow: Flow, publisher: Publisher
-    ) -> None:
+    async def _follow(self, session: Session, steps: Steps) -> None:
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renewed, cleared = loop.time(), -CLEARING
         while True:
             _stop_if_cancelled()
-            if await flow.step():
-                self._progress = self._progress or flow.moved
+            if loop.time() - cleared > CLEARING:
+                await clear(session, self._form, session.lease.position)
+                cleared = loop.time()
+            if await steps.step():
+                self._progress = self._progress or steps.moved
                 renewed = loop.time()
                 continue
             await self._wake_up.wait(POLL)
-            if publisher.is_lost:
+            if session.publisher.is_lost:
                 raise BrokerLost("the connection was lost")
             if loop.time() - renewed > STANDBY:
-                await self._renew(connection, lease)
+                await session.renew()
                 renewed = loop.time()
 
     async def _renew(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
-        renewed = await acquire(connection, NAME, self._owner)
+        renewed = await acquire(connection, self._form.name, self._owner)
         if renewed is None or renewed.fencing != lease.fencing:
             raise Fenced
 

@@ -1,14 +1,13 @@
 """The published language: which events the world hears of, under which names, and what it is told.
 
 One row per stored event name. Names, types and fields are literals of their own: the code and the stored
-names behind them may change, what a consumer relies on may only gain. Each message is a CloudEvent 1.0 in
-structured JSON mode.
+names behind them may change, what a consumer relies on may only gain. Each message is a CloudEvent 1.0; the
+forms of the services before this one stand beside it, in `magistrala.py` and `mainflux.py`.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,36 +15,8 @@ import msgspec
 from application.ports import Recorded
 from domain import events
 from domain.events import Event
-
-SOURCE = "/users"
-CONTENT_TYPE = "application/cloudevents+json"
-
-Pii = Literal["full", "none"]
-"""Whether messages hold what is personal, or only ids, plain fields and the names of what changed."""
-
-
-class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The envelope; the order of the fields is the order on the wire.
-
-    `position` is text: a CloudEvents Integer has 32 bits, and the log may outgrow them.
-    """
-
-    specversion: str
-    id: UUID
-    source: str
-    type: str
-    subject: UUID
-    time: datetime
-    datacontenttype: str
-    streamversion: int
-    position: str
-    correlationid: UUID
-    commandid: UUID
-    causationid: UUID | None = None
-    traceparent: str = ""
-    actorkind: str
-    actorid: UUID | None = None
-    data: dict[str, Any]
+from interfaces.events.cloudevents import CloudEvent, binary, envelope, structured
+from interfaces.events.telling import Mode, Pii, Telling
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,8 +112,6 @@ MESSAGES: dict[str, Message | None] = {
 
 _OUTLIVING = frozenset(told.name for told in MESSAGES.values() if told and told.outlives_the_key)
 
-_encode = msgspec.json.Encoder().encode
-
 
 def message_of(recorded: Recorded) -> Message | None:
     """How an event is told, or None where the world does not hear of it.
@@ -156,9 +125,16 @@ def message_of(recorded: Recorded) -> Message | None:
     return message
 
 
-def subject_of(recorded: Recorded) -> str:
-    """The subject on the bus: users.<user id>.<bare name>. The event must be one that is told."""
-    return f"users.{recorded.user_id}.{_told(recorded).name}"
+def subject_of(recorded: Recorded, shards: int = 0) -> str:
+    """The subject on the bus: users.<user id>.<bare name>, or users.<shard>.<bare name> where there are
+    shards. The event must be one that is told."""
+    place = shard_of(recorded.user_id, shards) if shards else recorded.user_id
+    return f"users.{place}.{_told(recorded).name}"
+
+
+def shard_of(user_id: UUID, shards: int) -> int:
+    """Which of so many shards a user belongs to: the last four bytes of the id, modulo their number."""
+    return int.from_bytes(user_id.bytes[-4:]) % shards
 
 
 def outlives_the_key(subject: str) -> bool:
@@ -166,30 +142,21 @@ def outlives_the_key(subject: str) -> bool:
     return subject.rpartition(".")[2] in _OUTLIVING
 
 
+def tell(recorded: Recorded, pii: Pii = "full", mode: Mode = "structured", shards: int = 0) -> Telling:
+    """The message, ready for the bus. The event must be one that is told."""
+    event = _event(recorded, pii)
+    body, headers = binary(event) if mode == "binary" else structured(event)
+    return Telling(str(recorded.event_id), subject_of(recorded, shards), body, headers)
+
+
 def render(recorded: Recorded, pii: Pii = "full") -> bytes:
-    """The bytes of the message. The event must be one that is told."""
+    """The bytes of the message in structured mode. The event must be one that is told."""
+    return structured(_event(recorded, pii))[0]
+
+
+def _event(recorded: Recorded, pii: Pii) -> CloudEvent:
     message = _told(recorded)
-    actor = recorded.actor
-    return _encode(
-        CloudEvent(
-            specversion="1.0",
-            id=recorded.event_id,
-            source=SOURCE,
-            type=message.type,
-            subject=recorded.user_id,
-            time=recorded.event.at,
-            datacontenttype="application/json",
-            streamversion=recorded.version,
-            position=str(recorded.position),
-            correlationid=recorded.correlation_id,
-            commandid=recorded.command_id,
-            causationid=recorded.causation_id,
-            traceparent=recorded.traceparent,
-            actorkind=actor.kind,
-            actorid=actor.id,
-            data=_data(message, recorded, pii),
-        )
-    )
+    return envelope(recorded, message.type, _data(message, recorded, pii))
 
 
 def _told(recorded: Recorded) -> Message:

@@ -9,7 +9,8 @@ CREATE TABLE erasures (
     noted_at      timestamptz,              -- when the ledger outside the database had it on disk
     removed       jsonb       NOT NULL DEFAULT '{}',    -- rows and files removed, by what held them
     messages      bigint      NOT NULL DEFAULT 0,       -- overwritten in the stream
-    cleared_at    timestamptz,              -- when the stream held none any more
+    cleared       text[]      NOT NULL DEFAULT '{}',    -- the relays whose streams hold none any more
+    cleared_at    timestamptz,              -- when that was true of every relay that ever ran
     certificate   text,                     -- a JWS; NULL until everything is done
     certified_at  timestamptz
 );
@@ -21,3 +22,16 @@ CREATE TABLE sweeps (
     begun_at     timestamptz NOT NULL,      -- the first start with this kind: nobody's grace begins before
     reported_at  timestamptz                -- the first sweep of a kind only reports
 );
+
+-- Messages in streams whose subjects do not name the user: how those of a user are found. A row goes with
+-- its message.
+CREATE TABLE relay_messages (
+    relay     text    NOT NULL,
+    sequence  bigint  NOT NULL,             -- of the stream
+    position  bigint  NOT NULL,             -- of the event that the message tells
+    event_id  uuid    NOT NULL,             -- part of the message's id, which tells it from others
+    user_id   uuid    NOT NULL,
+    stays     boolean NOT NULL,             -- when the user is forgotten: it says that they are
+    PRIMARY KEY (relay, sequence)
+);
+CREATE INDEX relay_messages_of ON relay_messages (user_id, relay);
