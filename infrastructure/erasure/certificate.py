@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-import jwt
 import msgspec
-from jwt.api_jws import PyJWS
 
+from infrastructure.keys import statements
 from infrastructure.tokens.signing import SigningKey
 
 KIND = "usersd-erasure+json"
@@ -76,36 +74,16 @@ class CertificateInvalid(Exception):
 
 def sign(certificate: Certificate, key: SigningKey) -> str:
     """The certificate as a compact JWS that carries the public key it is verified with."""
-    payload = msgspec.json.encode(certificate, order="sorted")
-    public = {name: value for name, value in key.jwk.items() if name in ("kty", "crv", "x", "y", "n", "e")}
-    headers = {"kid": key.kid, "typ": KIND, "jwk": public}
-    return PyJWS().encode(payload, key.private, algorithm=key.algorithm, headers=headers)
+    return statements.sign(msgspec.json.encode(certificate, order="sorted"), KIND, key)
 
 
 def verified(text: str) -> tuple[Certificate, str]:
     """A certificate and the id of the key that signed it, which the caller must know.
 
-    The id is the thumbprint of the key (RFC 7638), so that a text with another's key has another's id.
     Raises CertificateInvalid.
     """
     try:
-        header: dict[str, Any] = jwt.get_unverified_header(text)
-        if header.get("typ") != KIND or header.get("alg") not in ("ES256", "EdDSA", "RS256"):
-            raise CertificateInvalid("this is no certificate of an erasure")
-        key = jwt.PyJWK(header["jwk"], header["alg"])
-        payload = PyJWS().decode(text, key.key, algorithms=[header["alg"]])
-        return msgspec.json.decode(payload, type=Certificate), thumbprint(header["jwk"])
-    except (jwt.PyJWTError, msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CertificateInvalid(
-            f"the signature or the form does not hold ({type(error).__name__})"
-        ) from None
-
-
-def thumbprint(jwk: Mapping[str, str]) -> str:
-    """The thumbprint of a public key (RFC 7638): of the members that its kind requires, in order."""
-    import hashlib
-
-    required = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
-    members = {name: jwk[name] for name in required[jwk["kty"]]}
-    digest = hashlib.sha256(msgspec.json.encode(members)).digest()
-    return jwt.utils.base64url_encode(digest).decode()
+        payload, kid = statements.verified(text, KIND)
+        return msgspec.json.decode(payload, type=Certificate), kid
+    except (statements.StatementInvalid, msgspec.MsgspecError, ValueError) as error:
+        raise CertificateInvalid(f"this is no certificate of an erasure that holds: {error}") from None

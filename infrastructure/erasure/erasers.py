@@ -48,11 +48,22 @@ ERASERS: tuple[Eraser, ...] = (
         why="no hash is left; status and epoch refuse tokens that were issued before",
     ),
     Eraser(table="erasures", what="stays bare", why="the record of the erasure itself: times and counts"),
+    Eraser(
+        table="relay_messages",
+        what="stays bare",
+        why="ids and numbers; the relay takes each row with the message that it helps to find",
+    ),
     # The marker that there has been an admin holds no name.
     Eraser(table="names", only=" AND kind <> 'first_admin'"),
     Eraser(table="sessions"),
     Eraser(table="idempotency_keys"),
     Eraser(table="parked_streams"),
+    Eraser(table="projection_differences"),
+    Eraser(
+        table="discarded_events",
+        what="stays bare",
+        why="an operator's decision and its reason: which event the read models go on without",
+    ),
     Eraser(table="security_log"),
     Eraser(table="revoked_sessions"),
     Eraser(table="throttle"),
@@ -60,18 +71,22 @@ ERASERS: tuple[Eraser, ...] = (
     Eraser(table="link_tokens"),
     Eraser(table="users", column="id", family=True),
     Eraser(table="history", family=True),
+    Eraser(table="signups", family=True),
 )
 
 NOTHING_OF_A_USER: frozenset[str] = frozenset(
     {
         "clients",
         "keyring",
+        "log_checkpoints",
         "mailers",
+        "projection_parts",
         "projections",
         "relays",
         "root_key",
         "schedule",
         "schema_migrations",
+        "signups_totals",
         "signing_keys",
         "retired_signing_keys",
         "sweeps",

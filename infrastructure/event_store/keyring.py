@@ -1,8 +1,8 @@
 """The keys at rest: a root key that wraps a keyring and derives nothing.
 
 The root key wraps one random look-up key (names), numbered random sealing epochs (each wraps the keys
-of users), one random refresh key, one random cursor key, one random mail key, and the signing keys. A
-user's key is random and wrapped by an epoch.
+of users), one random refresh key, one random cursor key, one random mail key, one random key that signs
+checkpoints of the log, and the signing keys. A user's key is random and wrapped by an epoch.
 AES-256-GCM throughout, with a random nonce of 96 bits (NIST SP 800-38D).
 """
 
@@ -25,7 +25,7 @@ from domain.values import name_key
 _NONCE = 12
 _TAG = 16
 LOCK = 7310580243119867
-_PURPOSES: tuple[LiteralString, ...] = ("lookup", "refresh", "seal", "cursor", "mail")
+_PURPOSES: tuple[LiteralString, ...] = ("lookup", "refresh", "seal", "cursor", "mail", "checkpoint")
 _NOBODY = UUID(int=0)
 _EPOCHS = "SELECT epoch, wrapped FROM keyring WHERE purpose = 'seal' AND wrapped IS NOT NULL"
 
@@ -86,6 +86,7 @@ class Keyring:
         epochs: dict[int, bytes],
         cursor: bytes,
         mail: bytes,
+        checkpoint: bytes,
     ) -> None:
         self._root = AESGCM(root)
         self._fingerprint = fingerprint_of(root)
@@ -93,6 +94,7 @@ class Keyring:
         self.refresh_key = refresh
         self.cursor_key = cursor
         self.mail_key = mail
+        self.checkpoint_key = checkpoint
         self._epochs = {number: AESGCM(key) for number, key in epochs.items()}
         self.epoch = max(epochs)
         self._left: dict[int, float] = {}
@@ -223,8 +225,9 @@ def _read(connection: psycopg.Connection, root: bytes, cipher: AESGCM) -> Keyrin
             keys.setdefault(purpose, {})[epoch] = unseal(cipher, wrapped, f"{purpose}/{epoch}".encode())
     except InvalidTag:
         raise WrongRootKey from None
+    once = {purpose: keys[purpose][1] for purpose in _PURPOSES if purpose != "seal"}
     return Keyring(
-        root, keys["lookup"][1], keys["refresh"][1], keys["seal"], keys["cursor"][1], keys["mail"][1]
+        root, once["lookup"], once["refresh"], keys["seal"], once["cursor"], once["mail"], once["checkpoint"]
     )
 
 

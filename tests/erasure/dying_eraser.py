@@ -42,7 +42,8 @@ async def main(conninfo: str, nats_url: str, ledger: str, step: str) -> None:
         work = [erasing.run()]
         if step not in ("removed", "in the ledger", "noted"):
             # Before, they would go ahead of the steps at which the process is to die.
-            work += [service.relay.run(), *(projector.run() for projector in service.projectors)]
+            work += [relay.run() for relay in service.relays]
+            work += [projector.run() for projector in service.projectors]
         await asyncio.gather(*work)
 
 

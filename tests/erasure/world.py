@@ -92,7 +92,7 @@ class World:
         """Until the relay has come to the end of the log."""
 
         async def there() -> bool:
-            query = "SELECT position = (SELECT max(position) FROM events) FROM relays"
+            query = "SELECT min(position) = (SELECT max(position) FROM events) FROM relays"
             return self.one(query) is True
 
         await eventually(there, within=20)
@@ -131,7 +131,7 @@ async def running_world(
     async with open_service(settings, ground, keys, hasher=BcryptHasher(4), clock=clock) as service:
         await make_first_admin(service.bus, settings)
         work = [projector.run() for projector in service.projectors] if read else []
-        work += [service.relay.run()] if read else []
+        work += [relay.run() for relay in service.relays] if read else []
         tasks = [asyncio.create_task(reader) for reader in work]
         transport = httpx.ASGITransport(application(service, settings, ground), raise_app_exceptions=False)
         try:
