@@ -48,17 +48,25 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of a list is wanted: so many, after a number of users or after a place."""
+    """Which part of a list is wanted: so many, after a number of users or after a place.
+
+    `capped` says that nobody minds a total that is cut where counting on would take long.
+    """
 
     limit: int = 10
     offset: int = 0
     after: Place | None = None
     only_total: bool = False
+    capped: bool = False
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list holds there; `next` is the place after which it goes on, None at its end."""
+    """What a list holds there; `next` is the place after which it goes on, None at its end.
+
+    `exact` is False where the list holds at least so many as `total`, and perhaps more.
+    """
 
     users: list[bytes]
     total: int
+    exact: bool = True
     next: Place | None = None

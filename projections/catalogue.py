@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from projections.history.projector import History
 from projections.readmodel import ReadModel
+from projections.signups.projector import Signups
 from projections.users.projector import Users
 
-READ_MODELS: tuple[ReadModel, ...] = (Users(), History())
+READ_MODELS: tuple[ReadModel, ...] = (Users(), History(), Signups())
 
 
 def by_name(name: str) -> ReadModel | None:

@@ -1,4 +1,4 @@
-"""Knows how far the read model `users` is, so that a write can wait until it is seen."""
+"""Knows how far the read models behind lists are, so that a write can wait until it is seen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import time
 import psycopg
 
 from infrastructure.postgres.notifications import Signal
+from projections.signups.projector import Signups
 from projections.users.projector import Users
 
 STALLED_FOR = 5.0
 """Seconds for which nothing waits after a wait was in vain and nothing has moved since."""
 
-_POSITION = "SELECT position FROM projections WHERE name = %s AND version = %s AND live"
+_MODELS = {model.name: model.version for model in (Users, Signups)}
+"""A list shows the users of the one and counts with the totals of the other."""
+
+_POSITIONS = """
+SELECT name, position, paused_at IS NOT NULL
+FROM projections JOIN unnest(%s::text[], %s::int[]) AS model (name, version)
+USING (name, version) WHERE live"""
 
 
 class PostgresVisibility:
@@ -25,10 +32,12 @@ class PostgresVisibility:
     def __init__(self, conninfo: str, signal: Signal) -> None:
         self._conninfo = conninfo
         self._signal = signal
+        self._positions = dict.fromkeys(_MODELS, 0)
         self._reached = 0
         self._unsure = False
+        self._paused = False
         self._stalled_until = 0.0
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[bool]]] = []
         self._order = itertools.count()
         self._task: asyncio.Task[None] | None = None
 
@@ -47,28 +56,28 @@ class PostgresVisibility:
     async def wait(self, position: int, within: float) -> bool:
         if position <= self._reached:
             return True
-        if time.monotonic() < self._stalled_until:
+        if self._paused or time.monotonic() < self._stalled_until:
             return False
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (position, next(self._order), future))
         try:
             async with asyncio.timeout(within):
-                await future
+                return await future
         except TimeoutError:
             await self._look()
             if position <= self._reached:
                 return True
             self._stalled_until = time.monotonic() + STALLED_FOR
             return False
-        return True
 
     def _heard(self, payload: str) -> None:
         name, _, rest = payload.partition(":")
         version, _, reached = rest.partition(":")
-        if name == Users.name and version == str(Users.version):
-            self._advance(int(reached))
+        if version == str(_MODELS.get(name)):
+            self._advance({name: int(reached)})
         elif not name:
-            # The connection was made anew: what was notified meanwhile is not known.
+            # The connection was made anew, and what was notified meanwhile is not known; or somebody has
+            # paused a read model, or had it go on.
             self._unsure = True
 
     async def _watch(self) -> None:
@@ -78,18 +87,31 @@ class PostgresVisibility:
                 self._unsure = False
                 await self._look()
 
-    def _advance(self, reached: int) -> None:
+    def _advance(self, positions: dict[str, int]) -> None:
+        for name, position in positions.items():
+            self._positions[name] = max(position, self._positions[name])
+        reached = min(self._positions.values())
         if reached > self._reached:
             self._reached = reached
             self._stalled_until = 0.0
         while self._waiting and self._waiting[0][0] <= self._reached:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
-                future.set_result(None)
+                future.set_result(True)
 
     async def _look(self) -> None:
         with contextlib.suppress(psycopg.Error):
             async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-                cursor = await connection.execute(_POSITION, (Users.name, Users.version))
-                if row := await cursor.fetchone():
-                    self._advance(row[0])
+                cursor = await connection.execute(_POSITIONS, (list(_MODELS), list(_MODELS.values())))
+                standing = await cursor.fetchall()
+                self._advance({name: position for name, position, _ in standing})
+                self._paused = any(paused for _, _, paused in standing)
+                if self._paused:
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """Have nobody wait for what does not come."""
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_result(False)
+        self._waiting.clear()

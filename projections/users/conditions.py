@@ -24,13 +24,16 @@ class Condition(NamedTuple):
     """What a user must meet, of which column, and in which words.
 
     `met` holds it against a row, `sought` asks the indexes who meets it, and `seen` is for an index that is
-    read from end to end; None where an index of the column leads straight to all who meet it.
+    read from end to end; None where an index of the column leads straight to all who meet it. Whoever meets
+    `begun`, a range in an index, meets the condition. `elsewhere` says that another table is asked who does.
     """
 
     column: str
     met: Composed
     sought: Composed
     seen: Composed | None = None
+    begun: Composed | None = None
+    elsewhere: bool = False
 
 
 class Conditions:
@@ -57,7 +60,9 @@ class Conditions:
                 yield self._with("{} LIKE {}", column, f"{_literally(text)}%")
             else:
                 met = self._with("{} LIKE {}", column, f"%{_literally(text)}%").met
-                yield Condition(column, met, met, met)
+                self.values[f"{column}_begun"] = f"{_literally(text)}%"
+                begun = SQL("{} LIKE {}").format(Identifier(column), Placeholder(f"{column}_begun"))
+                yield Condition(column, met, met, met, begun)
 
     def _id(self) -> Iterable[Condition]:
         text = self._filter.id.lower()
@@ -65,19 +70,16 @@ class Conditions:
         whole = len(text) == _FULL_ID and len(digits) == 32
         if not text:
             return
-        if not set(digits) <= _HEX:
+        if not set(digits) <= _HEX or (len(text) < ANYWHERE and text != digits):
             yield _plain("id", SQL("false").format())
-        elif whole or (len(text) < ANYWHERE and text == digits):
+        elif whole or len(text) < ANYWHERE:
             self.values |= {"id_from": digits.ljust(32, "0"), "id_to": digits.ljust(32, "f")}
             yield _plain("id", SQL("id BETWEEN %(id_from)s::uuid AND %(id_to)s::uuid").format())
         else:
-            self.values["id"] = f"%{text}%" if len(text) >= ANYWHERE else f"{text}%"
-            met = SQL("id_text LIKE %(id)s").format()
-            # The ids come from the index of their texts alone; only then are rows fetched.
-            sought = SQL(
-                "id = ANY(ARRAY(SELECT id_text::uuid FROM users_v1 WHERE {} AND id_text LIKE %(id)s))"
-            ).format(self.status())
-            yield Condition("id_text", met, sought, met)
+            self.values["id"] = f"%{text}%"
+            met = SQL("id::text LIKE %(id)s").format()
+            sought = SQL("id = ANY(ARRAY(SELECT user_id FROM signups_v1 WHERE user_id::text LIKE %(id)s))")
+            yield Condition("id", met, sought.format(), elsewhere=True)
 
     def _details(self) -> Iterable[Condition]:
         filter = self._filter

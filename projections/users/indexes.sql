@@ -11,6 +11,5 @@ CREATE INDEX {table}_first_name ON {table} (status, first_name, id) INCLUDE (rol
 CREATE INDEX {table}_last_name ON {table} (status, last_name, id) INCLUDE (role);
 CREATE INDEX {table}_standing ON {table} (status, role);
 CREATE INDEX {table}_name ON {table} (name, status, role) WHERE name <> '';
-CREATE INDEX {table}_id_text ON {table} (status, id_text) INCLUDE (role);
 CREATE INDEX {table}_brief ON {table} (status) INCLUDE (role, tags, metadata) WHERE brief;
 CREATE INDEX {table}_long ON {table} (status) WHERE NOT brief

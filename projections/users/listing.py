@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from application.listing import Part, UserFilter
 from domain.values import Status
 from projections.users.conditions import Conditions, all_of
+from projections.users.counting import Asked, capped, exactly
 
 AHEAD: Final = 500
 """How many users the walk looks at, at least, before it leaves the search to the conditions' indexes."""
@@ -29,24 +30,17 @@ AHEAD_AT_MOST: Final = 10_000
 MANY: Final = 5000
 """From how many hits on they are counted apart; fewer are held, counted and sorted in one go."""
 
+BEYOND: Final = 10
+"""How many times as far the walk goes on where it has found some, but not enough."""
+
+FARTHER: Final = 20_000
+"""How far it goes in the end, where more meet the conditions than are held."""
+
 DENSE: Final = 10
 """Where more than one in so many nearby meets the conditions, an index is read from end to end to count."""
 
 _LISTED: Final = (Status.ENABLED, Status.DISABLED, Status.DELETED)
 _SORT_COLUMNS: Final = {"created_at": "created_at", "updated_at": "changed_at"}
-
-_BRIEF: Final = frozenset({"tags", "metadata"})
-"""The columns of the index that holds what is said of a user, of all of whom that is brief."""
-
-_TOTAL = SQL("SELECT count(*) FROM users_v1 WHERE {listed}")
-
-# A condition of FILTER is none that an index is chosen for: the planner reads the smallest index that holds
-# the column, from end to end. That takes as long for a text that all have as for one that few have, and a
-# fraction of what it takes to fetch from the table what nearly all meet.
-_TOTAL_IN_AN_INDEX = SQL("SELECT count(*) FILTER (WHERE {seen}) FROM users_v1 WHERE {standing}")
-_TOTAL_OF_BRIEF_AND_LONG = SQL("""
-    (SELECT count(*) FILTER (WHERE {seen}) FROM users_v1 WHERE brief AND {standing})
-    + (SELECT count(*) FROM users_v1 WHERE NOT brief AND {listed})""")
 
 _WALK = SQL("""(
     SELECT id, {sort} AS value {columns} FROM users_v1 WHERE status = {status} AND {along}
@@ -61,6 +55,11 @@ _WALKED = SQL("""
     ) AS numbered
     WHERE {conditions} ORDER BY value {direction}, id {direction}""")
 
+_WALKED_ON = SQL("""
+    SELECT id, value FROM (
+        SELECT * FROM ({walks}) AS each ORDER BY value {direction}, id {direction} LIMIT {ahead}) AS ahead
+    WHERE {conditions}""")
+
 _PLACES = SQL("""
     SELECT id, value FROM ({walks}) AS each
     ORDER BY value {direction}, id {direction} LIMIT {limit} OFFSET {offset}""")
@@ -69,12 +68,14 @@ _PLACES = SQL("""
 # along an order in the hope of early hits, and of many hits no more are fetched than it takes to see that
 # they are many. OFFSET 0 keeps the planner from the same walk.
 _PLACES_BY_CONDITIONS = SQL("""
-    SELECT id, value FROM near WHERE (SELECT nearby FROM seen)
+    SELECT id, value FROM near WHERE (SELECT count(*) FROM near) = {wanted}
+    UNION ALL SELECT id, value FROM beyond WHERE (SELECT count(*) FROM beyond) = {wanted}
     UNION ALL SELECT id, value FROM few WHERE (SELECT few FROM seen) AND {after}
+    UNION ALL SELECT id, value FROM farther WHERE (SELECT count(*) FROM farther) = {wanted}
     UNION ALL (
         SELECT id, value FROM (
             SELECT id, {sort} AS value FROM users_v1 WHERE {listed} AND {along} OFFSET 0) AS far
-        WHERE (SELECT NOT few AND NOT nearby FROM seen)
+        WHERE (SELECT many FROM seen) AND (SELECT count(*) FROM farther) < {wanted}
         ORDER BY value {direction}, id {direction} LIMIT {wanted})
     ORDER BY value {direction}, id {direction} LIMIT {limit} OFFSET {offset}""")
 
@@ -82,12 +83,24 @@ _HITS = SQL("hits AS MATERIALIZED (SELECT id, {sort} AS value FROM users_v1 WHER
 
 _CONDITIONS = SQL("""
 near AS MATERIALIZED ({walked} LIMIT {wanted}),
+beyond AS MATERIALIZED ({walked_beyond}
+    AND (SELECT count(*) BETWEEN 1 AND {wanted} - 1 FROM near)
+    ORDER BY value {direction}, id {direction} LIMIT {wanted}),
+close AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM near) = {wanted} OR (SELECT count(*) FROM beyond) = {wanted} AS enough),
 {hits},
-few AS MATERIALIZED (SELECT id, value FROM hits WHERE (SELECT count(*) FROM near) < {wanted} LIMIT {many}),
+few AS MATERIALIZED (SELECT id, value FROM hits WHERE (SELECT NOT enough FROM close) LIMIT {many}),
 seen AS MATERIALIZED (
-    SELECT nearby, NOT nearby AND (SELECT count(*) FROM few) < {many} AS few,
-           nearby AND (SELECT max(place) FROM near) > {dense} AS thin
-    FROM (SELECT (SELECT count(*) FROM near) = {wanted} AS nearby) AS near),""")
+    SELECT enough AS nearby, NOT enough AND held < {many} AS few, NOT enough AND held = {many} AS many,
+           (SELECT count(*) < {wanted} OR max(place) > {dense} FROM near) AS thin
+    FROM close, (SELECT count(*) AS held FROM few) AS few),
+farther AS MATERIALIZED ({walked_farther} AND (SELECT many FROM seen)
+    ORDER BY value {direction}, id {direction} LIMIT {wanted}),""")
+
+_COUNT_ON = SQL("""
+    CASE WHEN (SELECT few FROM seen) THEN (SELECT count(*) FROM few)
+         WHEN (SELECT nearby FROM seen) THEN ({total})
+         ELSE -{many} END""")
 
 _COUNT_BY_CONDITIONS = SQL("""
     CASE WHEN (SELECT few FROM seen) THEN (SELECT count(*) FROM few)
@@ -106,14 +119,17 @@ ORDER BY value {direction}, id {direction}""")
 
 
 class Statement(NamedTuple):
-    """SQL and its values."""
+    """SQL and its values. Where a total may be cut, a negative one says: at least so many."""
 
     query: Composed
     values: dict[str, Any]
 
 
-def total(filter: UserFilter) -> Statement:
-    """Counts a list."""
+def total(filter: UserFilter, *, capped: bool = False) -> Statement:
+    """Counts a list; see Statement where the total may be cut."""
+    if capped:
+        # What is nearby in an order says which way of counting takes how long.
+        return page(filter, Part(limit=1, capped=True), cards=True)
     writer = _Writer(filter, Part())
     return Statement(writer.total(), writer.values)
 
@@ -137,6 +153,7 @@ class _Writer:
         self._conditions = stated.others + ([] if along else stated.created)
         self._bounds = [condition.met for condition in along]
         self._status = stated.status()
+        listed = all_of([self._status, *(each.sought for each in self._conditions), *self._bounds])
         relation = "<" if filter.direction == "desc" else ">"
         wanted = part.offset + part.limit + 1
         columns = sorted({condition.column for condition in self._conditions} - {"id"})
@@ -149,45 +166,47 @@ class _Writer:
             "wanted": Literal(wanted),
             "many": Literal(MANY),
             "dense": Literal(wanted * DENSE),
-            "ahead": Literal(_ahead(wanted) if self._conditions else wanted),
             "along": all_of([*self._bounds, *self._after(part, relation)]),
             "after": all_of(self._after(part, relation, SQL("value"))),
-            "conditions": all_of(condition.met for condition in self._conditions),
-            "listed": all_of([self._status, *(each.sought for each in self._conditions), *self._bounds]),
+            "listed": listed,
         }
+        self._wanted = wanted
+        self._met = all_of(condition.met for condition in self._conditions)
         self._words["hits"] = _HITS.format(**self._words)
+        self._asked = Asked(self._status, self._conditions, self._bounds, listed)
+        self._capped = part.capped
 
     def total(self) -> Composed:
-        counted = self._count()
-        return _TOTAL_BY_CONDITIONS.format(**self._words, total=counted) if self._conditions else counted
+        counted = exactly(self._asked)
+        if self._asked.of_standing_alone or not self._conditions:
+            return counted
+        return _TOTAL_BY_CONDITIONS.format(**self._words, total=counted)
 
     def page(self, shown: str) -> Composed:
         words = self._words | {"shown": Identifier(shown), "total": self._count()}
-        words["walks"] = SQL(" UNION ALL ").join(
+        if not self._conditions:
+            places = self._walked(_PLACES, self._wanted)
+            return _PAGE.format(**words, conditions=SQL(""), places=places)
+        ahead = _ahead(self._wanted)
+        words["walked"] = self._walked(_WALKED, ahead)
+        words["walked_beyond"] = self._walked(_WALKED_ON, max(ahead, min(ahead * BEYOND, FARTHER)))
+        words["walked_farther"] = self._walked(_WALKED_ON, max(ahead, FARTHER))
+        places = _PLACES_BY_CONDITIONS.format(**words)
+        return _PAGE.format(**words, conditions=_CONDITIONS.format(**words), places=places)
+
+    def _walked(self, query: SQL, ahead: int) -> Composed:
+        words = self._words | {"ahead": Literal(ahead), "conditions": self._met}
+        walks = SQL(" UNION ALL ").join(
             _WALK.format(**words, status=Literal(status.value)) for status in self._statuses
         )
-        words["walked"] = _WALKED.format(**words)
-        words["places"] = _PLACES.format(**words)
-        words["conditions"] = SQL("")
-        if self._conditions:
-            words["places"] = _PLACES_BY_CONDITIONS.format(**words)
-            words["conditions"] = _CONDITIONS.format(**words)
-            words["total"] = _COUNT_BY_CONDITIONS.format(**words)
-        return _PAGE.format(**words)
+        return query.format(**words, walks=walks)
 
     def _count(self) -> Composed:
-        """Counts all, in whichever way bounds the time where nearly everybody meets the conditions."""
-        looked_at = {each.column for each in self._conditions if each.seen is not None}
-        roles = [each.met for each in self._conditions if each.column == "role"]
-        others = [each for each in self._conditions if each.seen is None and each.column != "role"]
-        query = _TOTAL
-        if looked_at and not others and not self._bounds:
-            if looked_at <= _BRIEF:
-                query = _TOTAL_OF_BRIEF_AND_LONG
-            elif len(looked_at) == 1:
-                query = _TOTAL_IN_AN_INDEX
-        seen = all_of(each.seen for each in self._conditions if each.seen is not None)
-        return query.format(**self._words, seen=seen, standing=all_of([self._status, *roles]))
+        """Counts all beside a page: what the page has found out already is not found out again."""
+        counted = capped(self._asked) if self._capped else exactly(self._asked)
+        if self._asked.of_standing_alone or not self._conditions:
+            return counted
+        return (_COUNT_ON if self._capped else _COUNT_BY_CONDITIONS).format(**self._words, total=counted)
 
     def _after(self, part: Part, relation: str, sort: SQL | Identifier | None = None) -> list[Composed]:
         if part.after is None:

@@ -14,9 +14,10 @@ from psycopg.types.json import Jsonb
 
 from application.documents import parse_document, render_card, render_document
 from application.ports import Recorded
-from domain.user import User, evolve
+from domain.user import User
 from domain.values import name_key
-from projections.readmodel import Gap
+from projections.folding import Gone, fold_user
+from projections.readmodel import Discarded
 
 _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 
@@ -50,12 +51,6 @@ _VALUE = 16
 _DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
 
 
-class Gone(msgspec.Struct, frozen=True):
-    """The user's data was forgotten; their row goes."""
-
-    id: UUID
-
-
 class Users:
     """The read model behind list, search and profile."""
 
@@ -71,7 +66,10 @@ class Users:
         return [line.format(table=name) for line in _sql("indexes.sql").split(";")]
 
     async def load(
-        self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
+        self,
+        connection: psycopg.AsyncConnection,
+        table: str,
+        events: Mapping[UUID, Sequence[Recorded | Discarded]],
     ) -> Mapping[UUID, User]:
         known = [user_id for user_id, of_user in events.items() if of_user[0].version > 1]
         if not known:
@@ -80,16 +78,8 @@ class Users:
         cursor = await connection.execute(query, (known,), prepare=True, binary=True)
         return {row[0]: parse_document(row[2], row[1]) for row in await cursor.fetchall()}
 
-    def fold(self, user_id: UUID, state: User | None, events: Sequence[Recorded]) -> User | Gone:
-        user = state or User(id=user_id)
-        for recorded in events:
-            if recorded.forgotten:
-                return Gone(user_id)
-            if recorded.version > user.version + 1:
-                raise Gap
-            if recorded.version == user.version + 1:
-                user = evolve(user, recorded.event)
-        return user if user.exists else Gone(user_id)
+    def fold(self, user_id: UUID, state: User | None, events: Sequence[Recorded | Discarded]) -> User | Gone:
+        return fold_user(user_id, state, events)
 
     async def write(
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
@@ -115,6 +105,9 @@ class Users:
                     *columns, metadata, document, card, brief = row(change)
                     # It is JSON already; a plain text would be stored as a JSON string of it.
                     await rows.write_row((*columns, Jsonb(metadata, dumps=str), document, card, brief))
+
+    def disagreement(self, table: str) -> str:
+        return ""
 
 
 def search_key(text: str) -> str:

@@ -37,19 +37,23 @@ def render(user: User) -> UserRow:
 async def list_users(
     connection: AsyncConnection, filter: UserFilter, part: Part, *, cards: bool = False
 ) -> Found:
-    """A part of a list and the exact total: one statement."""
-    only_total = part.only_total or part.limit == 0
-    query, values = listing.total(filter) if only_total else listing.page(filter, part, cards=cards)
+    """A part of a list and its total: one statement."""
+    if only_total := part.only_total or part.limit == 0:
+        query, values = listing.total(filter, capped=part.capped)
+    else:
+        query, values = listing.page(filter, part, cards=cards)
     # A plan made once for all values would look for a rare text as for a common one.
     cursor = await connection.execute(query, values, prepare=False, binary=True)
     rows = await cursor.fetchall()
+    total, exact = abs(rows[0][0]), rows[0][0] >= 0
     if only_total:
-        return Found(users=[], total=rows[0][0])
+        return Found(users=[], total=total, exact=exact)
     users = [row for row in rows if row[1] is not None]
     shown = users[: part.limit]
     goes_on = len(users) > part.limit
     return Found(
         users=[bytes(document) for *_, document in shown],
-        total=rows[0][0],
+        total=total,
+        exact=exact,
         next=Place(shown[-1][2], shown[-1][1]) if goes_on else None,
     )

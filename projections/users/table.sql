@@ -16,8 +16,7 @@ CREATE TABLE {table} (
     -- What is answered: JSON, rendered once, when it changed.
     document     bytea       NOT NULL,
     card         bytea       NOT NULL,
-    brief        boolean     NOT NULL,      -- tags and metadata fit into the row of an index
-    id_text      text        NOT NULL COLLATE "C" GENERATED ALWAYS AS (id::text) STORED
+    brief        boolean     NOT NULL       -- tags and metadata fit into the row of an index
 ) WITH (
     -- Totals are counted in the indexes alone, which takes pages that a vacuum has found all visible.
     autovacuum_vacuum_scale_factor = 0.02,

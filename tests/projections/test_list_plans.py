@@ -14,7 +14,7 @@ import pytest
 from application.listing import Direction, Order, Part, Place, UserFilter
 from domain.values import Role, Status
 from infrastructure.bootstrap import SETTLED
-from projections.users import listing
+from projections.users import counting, listing
 from tests.support.crowd import fill
 from tests.support.databases import Databases
 
@@ -210,6 +210,34 @@ def test_users_who_differ_too_much_for_an_index_are_counted_beside_the_others(
     with crowd.transaction(force_rollback=True):
         crowd.execute(long)
         assert crowd.execute(query, values, prepare=False).fetchall()[0][0] == before
+
+
+@pytest.mark.parametrize("filter", [*BROAD, *SELECTIVE, *NEARLY_ALL, *BY_SCAN_OF_AN_INDEX], ids=title)
+def test_a_total_that_may_be_cut_looks_at_so_many_and_no_more(
+    crowd: psycopg.Connection, filter: UserFilter
+) -> None:
+    nodes = plan(crowd, filter, Part(capped=True))
+    entries = sum(node["Actual Rows"] for node in nodes if node["Node Type"] == "Index Only Scan")
+    assert entries <= counting.WITHIN + counting.CAP + 3 * (listing.AHEAD + 1)
+    assert fetched(nodes) <= 2 * listing.MANY + listing.FARTHER
+    query, values = listing.page(filter, Part(), cards=False)
+    exact = crowd.execute(query, values, prepare=False).fetchall()[0][0]
+    query, values = listing.page(filter, Part(capped=True), cards=False)
+    cut = crowd.execute(query, values, prepare=False).fetchall()[0][0]
+    assert cut == exact or counting.ENOUGH <= -cut <= exact
+
+
+@pytest.mark.parametrize(
+    "filter", [UserFilter(), UserFilter(role=Role.ADMIN), UserFilter(status=None)], ids=title
+)
+def test_whom_status_and_role_alone_decide_is_counted_in_the_totals(
+    crowd: psycopg.Connection, filter: UserFilter
+) -> None:
+    query, values = listing.total(filter)
+    text = b"EXPLAIN " + query.as_bytes(crowd)
+    lines = "\n".join(line for (line,) in crowd.execute(text, values, prepare=False))
+    assert "signups_v1_g1_totals" in lines
+    assert TABLE not in lines
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import psycopg
-from psycopg.sql import SQL, Literal
+from psycopg.sql import SQL, Identifier, Literal
+
+from projections.users.projector import Users
+
+TABLE = "users_v1_g1"
+
+_INDEXES = "SELECT indexname FROM pg_indexes WHERE tablename = 'users_v1_g1' AND indexname NOT LIKE '%_pkey'"
 
 _FILL = SQL("""
 INSERT INTO users_v1
@@ -25,8 +31,23 @@ SELECT gen_random_uuid(), 1, 'user' || i || '@site' || i % 97 || '.example.com',
 FROM generate_series(0, {users} - 1) AS i""")
 
 
+_COUNT = """
+INSERT INTO signups_v1
+SELECT id, version, (created_at AT TIME ZONE 'UTC')::date, status, role FROM users_v1"""
+
+
 def fill(conninfo: str, users: int) -> None:
-    """Put so many users into an empty read model, as settled as a vacuum leaves it."""
+    """Put so many users into empty read models, as settled as a rebuild leaves them.
+
+    The indexes are made anew when the rows are in, as a rebuild does: many times as fast.
+    """
     with psycopg.connect(conninfo, autocommit=True) as connection:
+        for (index,) in connection.execute(_INDEXES).fetchall():
+            connection.execute(SQL("DROP INDEX {}").format(Identifier(index)))
         connection.execute(_FILL.format(users=Literal(users)))
+        connection.execute("SET maintenance_work_mem = '256MB'")
+        for index in Users().indexes(TABLE):
+            connection.execute(index.encode())
+        connection.execute(_COUNT)
         connection.execute("VACUUM (ANALYZE) users_v1_g1")
+        connection.execute("VACUUM (ANALYZE) signups_v1_g1, signups_v1_g1_totals")

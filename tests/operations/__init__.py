@@ -1,0 +1,1 @@
+"""What operators and developers have done by the command line."""
