@@ -13,6 +13,8 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from infrastructure.nats.credentials import Access, BadCredentials, Proof
+
 RECONNECT_PAUSE = 0.5
 DRAIN_SECONDS = 5
 PENDING_BYTES = 256 * 1024 * 1024
@@ -22,12 +24,15 @@ where it swallows a cancellation."""
 log = logging.getLogger("usersd.nats")
 
 
-class BrokerUnreachable(Exception):
-    """No connection to NATS came about in time."""
-
-
 OLDEST_SERVER = (2, 10)
 """The oldest release that is supported."""
+
+OPEN = Access()
+"""Nothing is shown but what stands in the URL."""
+
+
+class BrokerUnreachable(Exception):
+    """No connection to NATS came about in time."""
 
 
 async def connect(
@@ -35,16 +40,22 @@ async def connect(
     *,
     name: str,
     within: float = 4.0,
-    tls: ssl.SSLContext | None = None,
+    access: Access = OPEN,
     on_lost: Callable[[], None] = lambda: None,
 ) -> Client:
     """Connect to one of the servers of a comma-separated URL; later losses are mended without end.
 
-    User and password, or a token, stand in the URL, percent-encoded where needed. `on_lost` is called
-    whenever an established connection is lost. Raises BrokerUnreachable.
+    User and password, or a token, stand in the URL, percent-encoded where needed; what else there is to
+    show stands in `access`. `on_lost` is called whenever an established connection is lost. Raises
+    BrokerUnreachable.
     """
     servers, login = _parse(url)
-    client = Client()
+    needs_tls = access.needs_tls or any(server.startswith("tls:") for server in servers)
+    try:
+        client = _Client(access.proof, needs_tls=needs_tls)
+        tls = access.tls() if access.needs_tls else None
+    except BadCredentials as error:
+        raise BrokerUnreachable(f"no NATS at {where(url)} ({error})") from None
     news = _News(on_lost)
     try:
         async with asyncio.timeout(within):
@@ -66,9 +77,7 @@ async def connect(
     except (TimeoutError, OSError, nats.errors.Error) as error:
         reason = client.last_error or error
         await close(client)
-        # The server's own words, such as those on a wrong password, tell most; they hold no credential.
-        words = str(reason) if type(reason) is nats.errors.Error else type(reason).__name__
-        raise BrokerUnreachable(f"no NATS at {where(url)} ({words})") from None
+        raise BrokerUnreachable(f"no NATS at {where(url)} ({_words(reason)})") from None
     except BaseException:
         await close(client)
         raise
@@ -96,6 +105,41 @@ class _Login(msgspec.Struct, frozen=True):
     user: str | None = None
     password: str | None = None
     token: str | None = None
+
+
+class _Client(Client):
+    """The library's client, which shows what nkeys and creds take without a library for them, and which
+    tells nobody anything in clear where TLS was asked for."""
+
+    def __init__(self, proof: Callable[[], Proof | None], *, needs_tls: bool) -> None:
+        super().__init__()
+        # Damaged credentials are told at once; good ones are read anew for every connection.
+        proof()
+        self._proof = proof
+        self._needs_tls = needs_tls
+
+    def _connect_command(self) -> bytes:
+        if self._needs_tls and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("TLS was asked for, and the server does not offer it")
+        command: bytes = super()._connect_command()
+        try:
+            proof = self._proof() if "nonce" in self._server_info else None
+        except BadCredentials as error:
+            # Another kind of exception would end the library's attempts to come back.
+            raise nats.errors.Error(str(error)) from None
+        if proof is None:
+            return command
+        verb, _, options = command.partition(b" ")
+        shown = {"jwt": proof.jwt} if proof.jwt is not None else {"nkey": proof.public}
+        signed = msgspec.json.decode(options) | shown | {"sig": proof.sign(self._server_info["nonce"])}
+        return verb + b" " + msgspec.json.encode(signed) + b"\r\n"
+
+
+def _words(reason: BaseException) -> str:
+    """What a refusal is called; the words of servers and of TLS hold no credential and tell most."""
+    if isinstance(reason, ssl.SSLError):
+        return f"TLS: {getattr(reason, 'verify_message', '') or reason.reason or type(reason).__name__}"
+    return str(reason) if type(reason) is nats.errors.Error else type(reason).__name__
 
 
 class _News:

@@ -69,7 +69,8 @@ class Flow:
 
         Raises Held, Fenced, BrokerLost or Refused.
         """
-        if len(self._flight) < IN_FLIGHT and await self._send():
+        # Behind a message that is tried alone, nobody knows yet at which sequence the next one will stand.
+        if len(self._flight) < (IN_FLIGHT if self._size > 1 else 1) and await self._send():
             return True
         if self._flight:
             await self._settle(self._flight.popleft())
@@ -90,7 +91,7 @@ class Flow:
         answering = None
         if found.messages:
             answering = await self._publisher.send(found.messages, self._sequence, self._behind)
-            self._behind = found.messages[-1].event_id
+            self._behind = found.messages[-1].message_id
         self._position = found.reached
         self._sequence += len(found.messages)
         ended = self._trace("publish", page) if self._trace else None
@@ -112,6 +113,8 @@ class Flow:
         if sent.ended:
             sent.ended()
         self.moved = True
-        self._size = min(self._size * 2, PAGE)
+        if stored or not sent.messages:
+            # What the stream knows already may be followed by more of it.
+            self._size = min(self._size * 2, PAGE)
         if not self._flight:
             self._sequence, self._behind = sequence, None

@@ -16,17 +16,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from infrastructure.nats.stream import STREAM
-from interfaces.events.published import CONTENT_TYPE
+from interfaces.events.telling import Telling
 
 ANSWER_SECONDS = 4.0
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """One message, ready to be sent."""
-
-    event_id: str
-    subject: str
-    body: bytes
 
 
 class BrokerLost(Exception):
@@ -37,7 +29,9 @@ class Refused(Exception):
     """The stream did not take a message as it stood in its chain."""
 
 
-class _Problem(msgspec.Struct, frozen=True):
+class Problem(msgspec.Struct, frozen=True):
+    """Why the stream did not take a message; `err_code` is JetStream's own."""
+
     code: int
     err_code: int = 0
     description: str = ""
@@ -49,10 +43,10 @@ class Answer(msgspec.Struct, frozen=True):
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
-    error: _Problem | None = None
+    error: Problem | None = None
 
 
-_NOBODY = Answer(error=_Problem(503, description="no stream takes the subject"))
+_NOBODY = Answer(error=Problem(503, description="no stream takes the subject"))
 _answer = msgspec.json.Decoder(Answer).decode
 
 Answering = asyncio.Future[Answer | None]
@@ -108,28 +102,35 @@ class Publisher:
             waiting.settle(None)
         self._waiting.clear()
 
-    async def send(self, chain: Sequence[Outgoing], sequence: int, behind: str | None) -> Answering:
+    async def send(self, chain: Sequence[Telling], sequence: int, behind: str | None) -> Answering:
         """Send a chain to stand behind `sequence`; `behind` is the id of the message sent before, if that
         one is not acknowledged yet. Answers with what the stream says to its last message, or to the
         first that it does not store."""
+        ready: list[tuple[Telling, dict[str, str]]] = []
+        for index, message in enumerate(chain):
+            headers = {"Nats-Expected-Stream": STREAM, "Nats-Expected-Last-Sequence": str(sequence + index)}
+            if behind is not None and self._linked:
+                headers["Nats-Expected-Last-Msg-Id"] = behind
+            behind = message.message_id
+            ready.append((message, headers))
+        return await self._send(ready)
+
+    async def send_alone(self, message: Telling, stream: str, sequence: int) -> Answering:
+        """Send a message to a stream in which `sequence` must be the last of the message's own subject."""
+        headers = {"Nats-Expected-Stream": stream, "Nats-Expected-Last-Subject-Sequence": str(sequence)}
+        return await self._send([(message, headers)])
+
+    async def _send(self, ready: Sequence[tuple[Telling, dict[str, str]]]) -> Answering:
         number = str(next(self._numbers))
-        waiting = _Waiting(len(chain))
+        waiting = _Waiting(len(ready))
         if self.is_lost:
             waiting.settle(None)
             return waiting.answering
         self._waiting[number] = waiting
         inbox = f"{self._inbox}.{number}"
-        for index, message in enumerate(chain):
-            headers = {
-                "Nats-Msg-Id": message.event_id,
-                "Nats-Expected-Stream": STREAM,
-                "Nats-Expected-Last-Sequence": str(sequence + index),
-                "Content-Type": CONTENT_TYPE,
-            }
-            if behind is not None and self._linked:
-                headers["Nats-Expected-Last-Msg-Id"] = behind
+        for message, fence in ready:
+            headers = {**message.headers, "Nats-Msg-Id": message.message_id, **fence}
             await self._client.publish(message.subject, message.body, inbox, headers)
-            behind = message.event_id
         # Gives the client's writer its turn before the next page is read.
         await asyncio.sleep(0)
         return waiting.answering
@@ -147,6 +148,18 @@ async def check(answering: Answering, expected: int, *, alone: bool) -> bool:
     False only for a message sent alone that the stream knows already: it was stored before, and within
     the window of duplicates it is not stored again. Raises BrokerLost or Refused.
     """
+    answer = await heard(answering)
+    if answer.error is not None:
+        raise Refused(words(answer.error))
+    if answer.duplicate and alone:
+        return False
+    if answer.duplicate or answer.seq != expected:
+        raise Refused(f"the stream answered sequence {answer.seq} where {expected} was due")
+    return True
+
+
+async def heard(answering: Answering) -> Answer:
+    """What the stream says. Raises BrokerLost."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer = await asyncio.shield(answering)
@@ -154,10 +167,9 @@ async def check(answering: Answering, expected: int, *, alone: bool) -> bool:
         raise BrokerLost("no acknowledgement came") from None
     if answer is None:
         raise BrokerLost("the connection was lost")
-    if answer.error is not None:
-        raise Refused(f"{answer.error.description} ({answer.error.err_code or answer.error.code})")
-    if answer.duplicate and alone:
-        return False
-    if answer.duplicate or answer.seq != expected:
-        raise Refused(f"the stream answered sequence {answer.seq} where {expected} was due")
-    return True
+    return answer
+
+
+def words(problem: Problem) -> str:
+    """The stream's own words, and its code for them."""
+    return f"{problem.description} ({problem.err_code or problem.code})"

@@ -33,7 +33,10 @@ log = logging.getLogger("usersd.http")
 
 
 class Limits(NamedTuple):
-    """Seconds until a connection is closed: for the head of a request, between requests, for an answer."""
+    """Seconds until a connection is closed: for the head of a request, between requests, for an answer.
+
+    An answer that is sent in parts has that time for each of them.
+    """
 
     head: float
     idle: float
@@ -43,11 +46,12 @@ class Limits(NamedTuple):
 class _Use:
     """What a connection has been used for."""
 
-    __slots__ = ("ended_at", "in_flight", "multiplexed", "requests")
+    __slots__ = ("ended_at", "in_flight", "multiplexed", "parts", "requests")
 
     def __init__(self, *, multiplexed: bool) -> None:
         self.multiplexed = multiplexed
         self.requests = 0
+        self.parts = 0
         self.in_flight = 0
         self.ended_at = 0.0
 
@@ -55,11 +59,12 @@ class _Use:
 class _Watch:
     """Since when a connection has been waited for."""
 
-    __slots__ = ("head_since", "opened_at", "requests", "write_since")
+    __slots__ = ("head_since", "opened_at", "parts", "requests", "write_since")
 
     def __init__(self, at: float) -> None:
         self.opened_at = at
         self.requests = 0
+        self.parts = 0
         self.head_since: float | None = None
         self.write_since: float | None = None
 
@@ -83,8 +88,15 @@ class Connections:
             use = self._uses[scope["client"]] = _Use(multiplexed=scope["http_version"] == "2")
         use.requests += 1
         use.in_flight += 1
+
+        async def counted(message: Message) -> None:
+            await send(message)
+            # The server takes a part when the connection has taken those before it, but for a few.
+            if message.get("more_body"):
+                use.parts += 1
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, counted)
         finally:
             use.in_flight -= 1
             use.ended_at = monotonic()
@@ -123,6 +135,8 @@ class Connections:
         requests = use.requests if use else 0
         if watch.requests != requests:
             watch.requests, watch.head_since, watch.write_since = requests, None, None
+        if use and watch.parts != use.parts:
+            watch.parts, watch.write_since = use.parts, None
         if look.undelivered:
             watch.write_since = watch.write_since or look.at
             late = look.at - watch.write_since > self._limits.write

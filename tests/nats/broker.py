@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -35,13 +36,15 @@ class Broker:
         self.url = f"nats://relay:{PASSWORD}@127.0.0.1:{self._port}"
         self.odd_url = f"nats://odd:{quote(ODD_PASSWORD)}@127.0.0.1:{self._port}"
 
-    def start(self) -> None:
-        configuration = self._folder / "nats.conf"
-        users = f'{{ user: relay, password: "{PASSWORD}" }}, {{ user: odd, password: "{ODD_PASSWORD}" }}'
-        configuration.write_text(f"authorization {{ users: [ {users} ] }}\n")
+    def start(self, configuration: str | None = None) -> None:
+        """Start with both users, or with another configuration, which is kept for later starts."""
+        file = self._folder / "nats.conf"
+        if configuration is not None or not file.exists():
+            users = f'{{ user: relay, password: "{PASSWORD}" }}, {{ user: odd, password: "{ODD_PASSWORD}" }}'
+            file.write_text(configuration or f"authorization {{ users: [ {users} ] }}\n")
         self._process = subprocess.Popen(
             [
-                str(self._program), "-c", str(configuration), "-a", "127.0.0.1", "-p", str(self._port),
+                str(self._program), "-c", str(file), "-a", "127.0.0.1", "-p", str(self._port),
                 "-js", "-sd", str(self.store), "-l", str(self._folder / "nats.log"),
             ]
         )  # fmt: skip
@@ -56,6 +59,15 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop it as the system does with a process; it answers nobody and keeps its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     async def client(self) -> Client:
         return await connect(self.url, name="test")
@@ -89,6 +101,24 @@ class Broker:
                             dict(message.headers or {}),
                         )
                     )  # fmt: skip
+            return found
+        finally:
+            await close(client)
+
+    async def under(self, subject: str, stream: str = "events") -> list[Stored]:
+        """What a stream that others write to as well holds under a subject, in its order."""
+        client = await self.client()
+        found: list[Stored] = []
+        try:
+            js, sequence = client.jetstream(), 1
+            while True:
+                message = await js.get_msg(stream, seq=sequence, subject=subject, next=True)
+                assert message.seq is not None
+                found.append(
+                    Stored(message.seq, message.subject or "", message.data or b"", message.headers or {})
+                )
+                sequence = message.seq + 1
+        except NotFoundError:
             return found
         finally:
             await close(client)

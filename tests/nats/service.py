@@ -24,6 +24,8 @@ from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.keyring import open_keyring
 from infrastructure.event_store.log import EventReader, PostgresEventLog, stream_reads
 from infrastructure.event_store.mapper import EventMapper
+from infrastructure.nats.form import Form
+from infrastructure.nats.own_stream import OwnStream
 from infrastructure.nats.relay import Relay
 from infrastructure.postgres.notifications import Signal
 
@@ -89,9 +91,10 @@ class Service:
         for number in range(times):
             await self.append(user_id, events.ProfileUpdated(at=AT, first_name=f"name {number}"))
 
-    def relay(self, **options: Any) -> Relay:
-        reader: EventReader = options.pop("reader", self.log.reader)
-        return Relay(reader, self.conninfo, self.nats_url, self.signal, **options)
+    def relay(self, *, reader: EventReader | None = None, form: Form | None = None, **options: Any) -> Relay:
+        """A relay of a form, or of our own with some options."""
+        form = form or OwnStream(**options)
+        return Relay(reader or self.log.reader, self.conninfo, self.nats_url, self.signal, form)
 
     @contextlib.asynccontextmanager
     async def relaying(self, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
@@ -101,20 +104,23 @@ class Service:
         finally:
             await stop(task)
 
-    async def row(self) -> dict[str, Any]:
-        """The relay's row; empty before the first run."""
+    async def row(self, relay: str = "users") -> dict[str, Any]:
+        """A relay's row; empty before the first run."""
         async with await psycopg.AsyncConnection.connect(self.conninfo, row_factory=dict_row) as connection:
             cursor = await connection.execute(
-                "SELECT position, last_sequence, owner, fencing, last_error FROM relays WHERE name = 'users'"
+                "SELECT position, last_sequence, owner, fencing, last_error FROM relays WHERE name = %s",
+                (relay,),
             )
             return await cursor.fetchone() or {}
 
-    async def relayed(self, position: int | None = None, within: float = 30.0) -> dict[str, Any]:
-        """Wait until the relay has recorded a position, that of the log's end unless named."""
+    async def relayed(
+        self, position: int | None = None, within: float = 30.0, relay: str = "users"
+    ) -> dict[str, Any]:
+        """Wait until a relay has recorded a position, that of the log's end unless named."""
         goal = await self.log.head() if position is None else position
 
         async def there() -> dict[str, Any] | None:
-            row = await self.row()
+            row = await self.row(relay)
             return row if row and row["position"] >= goal else None
 
         found: dict[str, Any] = await until(there, f"the relay at position {goal}", within)

@@ -17,7 +17,8 @@ from domain import events
 from domain.access import SYSTEM, Actor
 from domain.events import EVENTS, Event, personal_fields
 from domain.values import Role
-from interfaces.events.published import MESSAGES, Message, message_of, render, subject_of, untold
+from interfaces.events.cloudevents import header_value
+from interfaces.events.published import MESSAGES, Message, message_of, render, subject_of, tell, untold
 from tests.nats.service import AT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "messages"
@@ -108,6 +109,25 @@ def test_a_message_keeps_every_field_that_was_ever_published(stored: str, messag
         file.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n")
     assert file.exists(), f"a new message: run this test once with USERSD_WRITE_GOLDEN=1 to write {file.name}"
     assert_nothing_lost(json.loads(file.read_text()), now)
+
+
+@pytest.mark.parametrize("pii", ["full", "none"])
+@pytest.mark.parametrize(("stored", "message"), TOLD, ids=IDS)
+def test_in_binary_mode_too(stored: str, message: Message, pii: str) -> None:
+    file = GOLDEN / f"{message.name}.binary{'' if pii == 'full' else '.no-pii'}.json"
+    telling = tell(recorded(SAMPLES[stored]), "none" if pii == "none" else "full", "binary")
+    now = {"headers": dict(telling.headers), "data": json.loads(telling.body)}
+    if os.environ.get("USERSD_WRITE_GOLDEN") and not file.exists():
+        file.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n")
+    assert file.exists(), f"a new message: run this test once with USERSD_WRITE_GOLDEN=1 to write {file.name}"
+    assert_nothing_lost(json.loads(file.read_text()), now)
+
+
+def test_a_header_in_binary_mode_is_printable_ascii() -> None:
+    # The example of the CloudEvents specification.
+    assert header_value("Euro € 😀") == "Euro%20%E2%82%AC%20%F0%9F%98%80"
+    assert header_value('50% "a"') == "50%25%20%22a%22"
+    assert header_value("2026-01-02T03:04:05Z") == "2026-01-02T03:04:05Z"
 
 
 def assert_nothing_lost(before: Any, now: Any, path: str = "") -> None:

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from domain import events
-from infrastructure.nats import forget, relay
+from infrastructure.nats import forget, own_stream
 from infrastructure.nats.connection import close
-from infrastructure.nats.stream import STREAM
+from infrastructure.nats.stream import STREAM, Shape
 from tests.nats.broker import Broker
 from tests.nats.service import AT, Service, registered, until
 
@@ -197,7 +197,7 @@ async def test_a_relay_that_ended_before_it_forgot_somebody_forgets_them_when_it
             raise OSError
         await forget.forget(*given)
 
-    monkeypatch.setattr(relay, "forget", fails_once)
+    monkeypatch.setattr(own_stream, "forget", fails_once)
     await service.append(gone, events.ErasureRequested(at=AT))
     await service.register()
     async with service.relaying():
@@ -271,7 +271,7 @@ async def test_the_settings_of_an_existing_stream_follow_ours_and_the_operators_
     js = client.jetstream()
     config = (await js.stream_info(STREAM)).config
     await js.update_stream(config.evolve(max_bytes=10_000_000))
-    async with service.relaying(max_age=3600.0):
+    async with service.relaying(shape=Shape(max_age=3600.0)):
         await service.register()
         await service.relayed()
     config = (await js.stream_info(STREAM)).config
