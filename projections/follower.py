@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import logging
 from typing import Protocol
-from uuid import UUID
 
 import psycopg
 
-from projections.lease import Fenced, Lease, acquire, advance, is_fenced, release
-from projections.page import REFUSED, Folded, Poison, fold_page, park, parked, write_page
+from projections.lease import LEASE_SECONDS, Fenced, Lease, acquire, advance, is_fenced, release
+from projections.page import REFUSED, Aside, Folded, Poison, fold_page, park, parked, write_page
 from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
 
 PAGE = 1000
@@ -29,6 +28,12 @@ AWAY = 1.0
 
 FAULTY = 5.0
 """Seconds, at most, until a page is tried again that could not be applied for a fault of ours."""
+
+_GONE = ("08", "57P")
+"""How the states of SQL begin that say that the connection or the server went away, not why a page failed."""
+
+_FROZEN = f"SET idle_in_transaction_session_timeout = '{LEASE_SECONDS}s'"
+"""Who stands still in the middle of a transaction holds the row that a stand-by must have to take over."""
 
 log = logging.getLogger("usersd.projections")
 
@@ -57,8 +62,10 @@ class Follower:
         self._conninfo = conninfo
         self._wake_up = wake_up
         self._trace = trace
-        self._waiting: set[UUID] = set()
+        self._aside = Aside()
         self._well = False
+        self._tried = 0
+        self._halvings = 0
 
     async def run(self) -> None:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
@@ -69,6 +76,7 @@ class Follower:
                 async with await psycopg.AsyncConnection.connect(
                     self._conninfo, autocommit=True
                 ) as connection:
+                    await connection.execute(_FROZEN)
                     try:
                         await self._project(connection)
                     except asyncio.CancelledError:
@@ -77,12 +85,18 @@ class Follower:
                         raise
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
+                if error.sqlstate and not error.sqlstate.startswith(_GONE):
+                    await self._record(error)
             except psycopg.errors.UndefinedTable:
                 log.info("%s: generation %d is gone", self._model.name, self._generation)
+            except psycopg.errors.IdleInTransactionSessionTimeout:
+                log.warning("%s: stood still in the middle of a page; trying again", self._model.name)
             except Exception as error:
                 log.exception("%s: the projection failed; trying again", self._model.name)
                 longest = FAULTY
                 await self._record(error)
+                # Smaller and smaller pages lead to the very event that it is the fault of.
+                self._halvings = min(self._halvings + 1, PAGE.bit_length())
             if self._well:
                 pause = POLL
             await asyncio.sleep(pause)
@@ -94,7 +108,7 @@ class Follower:
             if lease is None:
                 await asyncio.sleep(STANDBY)
                 continue
-            self._waiting = await parked(connection, self._model, self._generation)
+            self._aside = await parked(connection, self._model, self._generation)
             with contextlib.suppress(Fenced):
                 await self._follow(connection, lease)
 
@@ -117,14 +131,15 @@ class Follower:
 
     async def _step(self, connection: psycopg.AsyncConnection, lease: Lease) -> int:
         """Apply one page; answers how many events it held. Raises Fenced."""
-        page = await self._pages.read(connection, lease.position, PAGE)
+        self._tried = lease.position + 1
+        page = await self._pages.read(connection, lease.position, max(1, PAGE >> self._halvings))
         self._well = True
         if not page:
             return 0
         ended = self._trace(f"project {self._model.name}", page) if self._trace else None
         table = table_name(self._model, lease.generation)
         # Read outside the transaction: nobody else can write these rows without moving the position.
-        folded = await fold_page(connection, self._model, table, page, self._waiting)
+        folded = await fold_page(connection, self._model, table, page, self._aside)
         try:
             poison = await self._write(connection, lease, table, folded, page[-1].position)
         except psycopg.Error as error:
@@ -134,7 +149,8 @@ class Follower:
         if ended:
             ended()
         lease.position = page[-1].position
-        self._waiting.update(found.user_id for found in poison)
+        self._halvings = max(self._halvings - 1, 0)
+        self._aside.park(poison)
         return len(page)
 
     async def _write(
@@ -142,8 +158,8 @@ class Follower:
     ) -> list[Poison]:
         if not folded.poison:
             with contextlib.suppress(*REFUSED):
-                # The usual case in one round trip; what it cannot write is looked into below.
-                async with connection.pipeline(), connection.transaction():
+                # Not in a pipeline: the database does not notice there that its client stands still.
+                async with connection.transaction():
                     await advance(connection, self._model, lease, reached)
                     await self._model.write(connection, table, list(folded.changed.values()))
                 return []
@@ -157,7 +173,13 @@ class Follower:
         with contextlib.suppress(psycopg.Error):
             async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                 await connection.execute(
-                    "UPDATE projections SET last_error = %s"
+                    "UPDATE projections SET last_error = %s, last_error_position = %s"
                     " WHERE name = %s AND version = %s AND generation = %s",
-                    (type(error).__name__, self._model.name, self._model.version, self._generation),
+                    (
+                        type(error).__name__,
+                        self._tried,
+                        self._model.name,
+                        self._model.version,
+                        self._generation,
+                    ),
                 )

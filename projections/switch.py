@@ -7,7 +7,7 @@ import time
 
 import psycopg
 
-from application.operations import NothingToSwitchTo, Switched
+from application.operations import NothingToSwitchTo, SwitchBlocked, Switched
 from projections import tables
 from projections.generation import Generation, head_of, look_at
 from projections.lease import announce
@@ -21,11 +21,15 @@ back, and lets those pass that it waited for."""
 
 STEPS_BACK = 200
 
+FROZEN = 5
+"""Seconds after which the database ends a switch whose process stands still: every reader waits for it."""
+
 _LOCK = """
 SELECT generation, live FROM projections WHERE name = %s AND version = %s ORDER BY generation FOR UPDATE"""
 
 _BESIDE = """
 SELECT generation, live FROM projections WHERE name = %s AND version = %s AND state <> 'building'
+  AND paused_at IS NULL
 ORDER BY generation"""
 
 
@@ -35,15 +39,14 @@ async def switch(
     """Make a generation live that has been built; the one that was live goes on following the log.
 
     The last few events are taken along under the lock, so that nobody who reads sees less than before.
-    Raises LookupError where there is no such generation, psycopg.errors.LockNotAvailable where long
-    queries never let it in.
+    Raises LookupError where there is no such generation, SwitchBlocked where long queries never let it in.
     """
     for _ in range(STEPS_BACK):
         try:
             return await _try(connection, pages, await look_at(connection, model, number))
         except psycopg.errors.LockNotAvailable:
             await asyncio.sleep(PATIENCE)
-    return await _try(connection, pages, await look_at(connection, model, number))
+    raise SwitchBlocked(model.name)
 
 
 async def _try(connection: psycopg.AsyncConnection, pages: LogPages, generation: Generation) -> Switched:
@@ -51,6 +54,7 @@ async def _try(connection: psycopg.AsyncConnection, pages: LogPages, generation:
     began = time.perf_counter()
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {round(PATIENCE * 1000)}")
+        await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'")
         cursor = await connection.execute(_LOCK, (model.name, model.version))
         was_live = [number for number, live in await cursor.fetchall() if live]
         generation = await look_at(connection, model, generation.number)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from domain.user import User
+from projections.folding import Gone
 from projections.lease import Fenced, acquire
+from projections.proof import verify
+from projections.rebuild import rebuild
 from projections.users.projector import Users
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
 from tests.support.waiting import eventually
@@ -70,6 +76,67 @@ async def test_a_stand_by_takes_over_when_the_owner_is_killed(writer: Writer) ->
         owner.wait()
 
 
+_OWNERS = "SELECT generation, owner FROM projections WHERE name = 'users' ORDER BY generation"
+
+
+async def test_a_stand_by_takes_over_the_generation_that_is_kept_too(writer: Writer) -> None:
+    await writer.register(3)
+    await rebuild(Users(), writer.reader, writer.conninfo)
+    owner = lonely_projector(writer)
+    try:
+        await everywhere_caught_up(writer)
+        dead = {name for _, name in rows(writer.conninfo, _OWNERS)}
+        async with projecting(writer, Users()):
+            owner.kill()
+            await writer.register()
+            await everywhere_caught_up(writer, within=5)
+            living = {name for _, name in rows(writer.conninfo, _OWNERS)}
+            assert not dead & living
+            assert len(living) == 1
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+async def test_an_owner_that_was_stopped_and_wakes_up_writes_nothing_to_any_generation(
+    writer: Writer,
+) -> None:
+    users = await writer.register(3)
+    await rebuild(Users(), writer.reader, writer.conninfo)
+    owner = lonely_projector(writer)
+    try:
+        await everywhere_caught_up(writer)
+        owner.send_signal(signal.SIGSTOP)
+        async with projecting(writer, Users()):
+            for user in users:
+                await writer.rename(user)
+            await everywhere_caught_up(writer, within=10)
+            tokens = rows(writer.conninfo, "SELECT fencing, owner FROM projections ORDER BY generation")
+            owner.send_signal(signal.SIGCONT)
+            for _ in range(10):
+                await writer.rename(users[0])
+                await everywhere_caught_up(writer)
+            after = rows(writer.conninfo, "SELECT fencing, owner FROM projections ORDER BY generation")
+            assert after == tokens
+    finally:
+        owner.kill()
+        owner.wait()
+    for number in (1, 2):
+        assert (await verify(writer.conninfo, writer.reader, Users(), number)).holds
+
+
+async def everywhere_caught_up(writer: Writer, within: float = 15) -> None:
+    """Until the generation that is kept has reached the end of the log, and so has the live one."""
+
+    async def there() -> bool:
+        query = (
+            "SELECT min(position) = (SELECT max(position) FROM events) FROM projections WHERE name = 'users'"
+        )
+        return one(writer.conninfo, query) is True
+
+    await eventually(there, within)
+
+
 async def test_an_owner_whose_connection_is_cut_goes_on_with_a_new_one(writer: Writer) -> None:
     async with projecting(writer):
         await writer.register()
@@ -103,6 +170,28 @@ async def test_an_owner_that_was_believed_dead_writes_nothing(writer: Writer) ->
             await living.follower(1)._step(connection, stale)
         assert one(writer.conninfo, "SELECT count(*) FROM users_v1") == 3
         assert one(writer.conninfo, "SELECT position FROM projections WHERE name = 'users'") == before
+
+
+async def test_an_owner_that_stands_still_in_the_middle_of_a_page_is_put_out(database: str) -> None:
+    """Its transaction is open and holds the lease's row, which a stand-by would wait for without end."""
+    frozen = asyncio.Event()
+
+    class Frozen(Users):
+        async def write(
+            self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
+        ) -> None:
+            await super().write(connection, table, changes)
+            frozen.set()
+            await asyncio.Event().wait()
+
+    async with Writer(database) as writer, projecting(writer, Frozen()):
+        await writer.register(3)
+        await frozen.wait()
+        since = time.monotonic()
+        async with projecting(writer, Users()):
+            await caught_up(database, name="users")
+            assert time.monotonic() - since < 5
+            assert one(database, "SELECT count(*) FROM users_v1") == 3
 
 
 async def test_no_event_is_applied_twice_or_left_out_while_the_lease_goes_to_and_fro(writer: Writer) -> None:
@@ -147,6 +236,8 @@ async def test_a_fault_of_the_projection_itself_is_recorded_and_survived(
                 )
 
             await eventually(recorded)
+            at = one(writer.conninfo, "SELECT last_error_position FROM projections WHERE name = 'users'")
+            assert at == 1
     # The faulty one was stopped while it paused, and nobody else need wait for its lease here.
     rows(writer.conninfo, "UPDATE projections SET lease_until = now() - interval '1 s' RETURNING 1")
     async with projecting(writer):

@@ -7,8 +7,9 @@ from the first event to the last, without pages and without a state that was par
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +150,19 @@ def check_history(connection: psycopg.Connection, log: Sequence[Recorded | Unrea
         assert entry["version"] == version
         found[user_id, version] = (entry["position"], entry["event"])
     assert found == timelines(log)
+
+
+def check_signups(connection: psycopg.Connection, log: Sequence[Recorded | Unreadable]) -> None:
+    """The read model `signups` holds a row for each user, and totals that are the sums of them."""
+    wanted = {}
+    for user_id, (version, document) in documents(log).items():
+        created = msgspec.convert(document["created_at"], datetime).astimezone(UTC)
+        wanted[user_id] = (version, created.date(), document["status"], document["role"])
+    rows = connection.execute("SELECT user_id, version, day, status, role FROM signups_v1").fetchall()
+    assert {user_id: tuple(of_user) for user_id, *of_user in rows} == wanted
+    totals = connection.execute("SELECT day, status, role, users FROM signups_v1_totals WHERE users <> 0")
+    found = {tuple(group): users for *group, users in totals}
+    assert found == Counter(of_user[1:] for of_user in wanted.values())
 
 
 def check_chain(connection: psycopg.Connection) -> int:

@@ -32,11 +32,11 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Writer:
-    """Appends to the log of a database."""
+    """Appends to the log of a database; the names it makes up are counted from `first`."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, first: int = 1) -> None:
         self.conninfo = conninfo
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Writer:
@@ -92,16 +92,17 @@ class Writer:
         plans = {user: chance.randint(1, 2 * events_each) for user in known}
 
         async def live(user: UUID, length: int) -> None:
-            await self.append(user, self._beginning(chance))
+            await self.append(user, self.beginning(chance))
             for number in range(1, length):
                 by = Actor("user", chance.choice(known)) if chance.random() < 0.7 else SYSTEM
-                event = self._any_event(chance, AT + timedelta(seconds=number), by.id)
+                event = self.any_event(chance, AT + timedelta(seconds=number), by.id)
                 await self.append(user, event, by=by)
 
         await asyncio.gather(*(live(user, length) for user, length in plans.items()))
         return known
 
-    def _beginning(self, chance: random.Random) -> Event:
+    def beginning(self, chance: random.Random) -> Event:
+        """The first event of a user."""
         started = self.registered(
             last_name=chance.choice(("", "Lovelace", "ΛΟΒΛΕΪΣ", "ﬁ")),
             tags=chance.choice(([], ["a"], ["b", "c"])),
@@ -119,7 +120,8 @@ class Writer:
             times |= {"updated_at": AT - timedelta(days=3), "verified_at": AT - timedelta(days=2)}
         return events.Imported(**(fields | times))
 
-    def _any_event(self, chance: random.Random, at: datetime, by: UUID | None) -> Event:
+    def any_event(self, chance: random.Random, at: datetime, by: UUID | None) -> Event:
+        """A later event of a user, whatever came before it."""
         number = next(self._numbers)
         choices: list[tuple[Callable[..., Event], dict[str, Any]]] = [
             (events.Verified, {}),
