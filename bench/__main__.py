@@ -1,11 +1,11 @@
-"""`python -m bench [NAME …]`: measures every row, or the named ones, and prints the table."""
+"""`python -m bench [NAME …] [--users N]`: measures every row, or the named ones, and prints the table."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import platform
-import sys
 
 import uvloop
 
@@ -13,14 +13,39 @@ from bench.ground import ground
 from bench.measuring import COSTS, Row, say
 from infrastructure.process import tune
 
-MODULES = ("append", "rebuild", "login", "refresh", "profile", "checking", "relay", "visible", "lists")
+MODULES = (
+    "append",
+    "checkpoints",
+    "rebuild",
+    "under_rebuild",
+    "login",
+    "refresh",
+    "profile",
+    "checking",
+    "identify",
+    "relay",
+    "from_zero",
+    "delivered",
+    "visible",
+    "feed",
+    "lists",
+)
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or MODULES
+    wanted = argparse.ArgumentParser(prog="bench", description=__doc__)
+    wanted.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
+    wanted.add_argument("--users", type=int, help="how many there are, for what is measured among many")
+    given = wanted.parse_args()
+    chosen = given.names or MODULES
+    if given.users:
+        os.environ["BENCH_USERS"] = str(given.users)
+    # Imported here because the number of users is said by now.
+    from bench.crowd_log import kept
+
     rows: list[Row] = []
     tune()
-    with ground() as servers:
+    with ground() as servers, kept():
         for name in chosen:
             say(f"measuring: {name}")
             rows += uvloop.run(importlib.import_module(f"bench.{name}").measure(servers))

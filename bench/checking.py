@@ -21,6 +21,7 @@ from domain.access import ANONYMOUS
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
+from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.revocation import PostgresRevocations
 from tests.support.databases import standing
 
@@ -64,13 +65,15 @@ async def _of_a_check(service: Service, ada: SignedIn, *, first: bool) -> float:
 
     revocations = ports.revocations
     assert isinstance(revocations, PostgresRevocations)
-    keys = service.tokens.keys
+    tokens = service.tokens
+    assert isinstance(tokens, LocalTokens)
+    keys = tokens.keys
 
     async def prepare() -> None:
         if first:
             # Without one of its keys the process forgets what it has checked.
-            service.tokens.use(keys[:1])
-            service.tokens.use(keys)
+            tokens.use(keys[:1])
+            tokens.use(keys)
             revocations.forget()
 
     async def check() -> None:

@@ -21,12 +21,9 @@ from domain.user import User, evolve
 from infrastructure import embedded
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
+from infrastructure.operations.invented import FIRST, LAST, SECRET_HASH
 from infrastructure.standing import Keys, Standing, open_keys
 from tests.support.databases import Databases, standing
-
-HASH = "$2b$10$" + "abcdefghijklmnopqrstuv" + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcde"
-FIRST = ("Ada", "Grace", "Édouard", "Jürgen", "Mária", "Olu", "Wei", "Yuki", "Zoë", "Tomás")
-LAST = ("Lovelace", "Hopper", "Dvořák", "Müller", "Kovács", "Adeyemi", "Zhang", "Tanaka", "García", "Berg")
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +73,8 @@ def registration(number: int) -> Change:
         at=at,
         email=f"user{number}@site{number % 97}.example.com",
         username=f"user{number}",
-        first_name=FIRST[number % len(FIRST)],
-        last_name=LAST[number // 10 % len(LAST)],
+        first_name=FIRST[number % len(FIRST)][0],
+        last_name=LAST[number // 10 % len(LAST)][0],
         tags=["sensor", f"site-{number % 97}"],
         metadata={"site": number % 97, "plan": "basic", "locale": "en"},
     )
@@ -87,7 +84,7 @@ def registration(number: int) -> Change:
         after=evolve(user, event),
         events=[event],
         context=context(at),
-        secret_hash=HASH,
+        secret_hash=SECRET_HASH,
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 Measure = Callable[[], Awaitable[float]]
 
 
-COSTS = ("ms", "µs")
+COSTS = ("ms", "µs", " MB")
 """Units of which less is better."""
 
 

@@ -18,10 +18,11 @@ from application.ports import Recorded
 from bench.ground import Ground, Log, event_log, seed
 from bench.measuring import Row, in_turns
 from infrastructure.nats.connection import close, connect
-from infrastructure.nats.publisher import Outgoing
+from infrastructure.nats.own_stream import OwnStream
 from infrastructure.nats.relay import Relay
 from infrastructure.postgres.notifications import Signal
-from interfaces.events.published import render, subject_of
+from interfaces.events.published import tell
+from interfaces.events.telling import Telling
 
 GATHERED = 64
 EVENTS = 20_000
@@ -34,11 +35,7 @@ async def measure(ground: Ground) -> list[Row]:
             await seed(log.log, EVENTS)
             async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as reading:
                 page = await log.keys.reader.read(reading, 0, EVENTS)
-            messages = [
-                Outgoing(str(event.event_id), subject_of(event), render(event))
-                for event in page
-                if isinstance(event, Recorded)
-            ]
+            messages = [tell(event) for event in page if isinstance(event, Recorded)]
             client = await connect(ground.nats_url, name="bench")
             try:
                 return [
@@ -46,7 +43,7 @@ async def measure(ground: Ground) -> list[Row]:
                         f"relay to JetStream, {EVENTS:,} events",
                         f"gather of {GATHERED} js.publish of the same bytes",
                         lambda: _relayed(log, client),
-                        lambda: _gathered(client, messages),
+                        lambda: gathered(client, messages),
                         aim=0.6,
                     )
                 ]
@@ -54,7 +51,7 @@ async def measure(ground: Ground) -> list[Row]:
                 await close(client)
 
 
-async def _gathered(client: Client, messages: Sequence[Outgoing]) -> float:
+async def gathered(client: Client, messages: Sequence[Telling]) -> float:
     js = client.jetstream(timeout=30)
     await js.add_stream(StreamConfig(name="BENCH", subjects=["bench.>"], storage=StorageType.FILE))
     started = time.perf_counter()
@@ -62,7 +59,7 @@ async def _gathered(client: Client, messages: Sequence[Outgoing]) -> float:
         await asyncio.gather(
             *(
                 js.publish(
-                    f"bench.{message.subject}", message.body, headers={"Nats-Msg-Id": message.event_id}
+                    f"bench.{message.subject}", message.body, headers={"Nats-Msg-Id": message.message_id}
                 )
                 for message in messages[start : start + GATHERED]
             )
@@ -77,7 +74,7 @@ async def _relayed(log: Log, client: Client) -> float:
     conninfo = log.standing.conninfo
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute("DELETE FROM relays")
-        relay = Relay(log.keys.reader, conninfo, log.standing.nats_url, Signal())
+        relay = Relay(log.keys.reader, conninfo, log.standing.nats_url, Signal(), OwnStream())
         started = time.perf_counter()
         task = asyncio.create_task(relay.run())
         try:

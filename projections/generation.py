@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 import msgspec
 import psycopg
 
 from application.ports import Recorded, Unreadable
-from projections.page import fold_page, park, parked, write_page
+from projections.page import Aside, fold_page, park, parked, write_page
 from projections.readmodel import ReadModel, table_name
 
 _STANDING = "SELECT position, state FROM projections WHERE name = %s AND version = %s AND generation = %s"
@@ -26,13 +25,13 @@ _HEAD = "SELECT coalesce(max(position), 0) FROM events"
 
 
 class Generation(msgspec.Struct):
-    """Where a generation stands; `waiting` are the users whose streams are parked in it."""
+    """Where a generation stands; `waiting` is what it does not take in."""
 
     model: ReadModel
     number: int
     position: int
     state: str
-    waiting: set[UUID]
+    waiting: Aside
 
     @property
     def table(self) -> str:
@@ -50,13 +49,23 @@ class Generation(msgspec.Struct):
         from_empty: bool = False,
     ) -> None:
         """Write a page and move the position, within the caller's transaction."""
+        await self.take_in(connection, page, from_empty=from_empty)
+        self.position = page[-1].position
+        await connection.execute(_MOVE, (self.position, *self.key))
+
+    async def take_in(
+        self,
+        connection: psycopg.AsyncConnection,
+        page: Sequence[Recorded | Unreadable],
+        *,
+        from_empty: bool = False,
+    ) -> None:
+        """Write a page within the transaction of a caller who keeps the position."""
         model = self.model
         folded = await fold_page(connection, model, self.table, page, self.waiting, from_empty=from_empty)
         poison = await write_page(connection, model, self.table, folded)
         await park(connection, model, self.number, poison)
-        self.waiting.update(found.user_id for found in poison)
-        self.position = page[-1].position
-        await connection.execute(_MOVE, (self.position, *self.key))
+        self.waiting.park(poison)
 
     async def become(self, connection: psycopg.AsyncConnection, state: str) -> None:
         """Change what the generation is for; whoever owned it is fenced."""

@@ -10,10 +10,15 @@ from uuid import uuid4
 
 import psycopg
 
-from application.operations import RebuildRunning
+from application.operations import RebuildRunning, SwitchBlocked, WorkerLost
+from application.projections import NotProven
 from projections.follower import AWAY, STANDBY, Follower, WakeUp
+from projections.parts import Workers
 from projections.readmodel import LogPages, PageTrace, ReadModel
 from projections.rebuild import rebuild
+
+UNPROVEN = 30.0
+"""Seconds after which a first generation that is not what the log says is looked at again."""
 
 _BUILT = "SELECT generation, live FROM projections WHERE name = %s AND version = %s AND state <> 'building'"
 
@@ -34,8 +39,10 @@ class Projector:
         conninfo: str,
         wake_up: WakeUp,
         trace: PageTrace | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._model = model
+        self._workers = workers
         self._pages = pages
         self._conninfo = conninfo
         self._wake_up = wake_up
@@ -77,10 +84,16 @@ class Projector:
     async def _build_the_first(self) -> None:
         try:
             log.info("%s: building version %d from the log", self._model.name, self._model.version)
-            await rebuild(self._model, self._pages, self._conninfo)
+            await rebuild(self._model, self._pages, self._conninfo, workers=self._workers)
+        except (WorkerLost, SwitchBlocked) as error:
+            log.warning("%s: %s", self._model.name, error)
         except RebuildRunning:
             # Another process builds it; this one looks again in a moment.
             log.debug("%s: another process is building it", self._model.name)
+        except NotProven as error:
+            # Nothing of it is read. It is looked at again in a moment: somebody may have put it right.
+            log.error("%s", error)
+            await asyncio.sleep(UNPROVEN)
 
     async def _end(self, numbers: list[int]) -> None:
         ending = [self._followers.pop(number) for number in numbers]

@@ -21,7 +21,29 @@ SELECT generation FROM projections AS p WHERE name = %s AND version = %s AND gen
     SELECT generation FROM projections WHERE (name, version) = (p.name, p.version) AND live)
 ORDER BY generation DESC"""
 
+# Nobody keeps them up to date any more, nor has a moment ago.
+_OLDER = """
+SELECT version, generation FROM projections AS p WHERE name = %(name)s AND version < %(version)s
+AND EXISTS (SELECT FROM projections WHERE name = %(name)s AND version = %(version)s AND live)
+AND NOT EXISTS (
+    SELECT FROM projections WHERE (name, version) = (p.name, p.version)
+    AND (paused_at IS NOT NULL OR owner IS NOT NULL AND lease_until > now() - interval '10 s'))
+ORDER BY version, generation"""
+
+_RELATIONS = """
+SELECT relname, relkind = 'v' FROM pg_class
+WHERE relkind IN ('r', 'v') AND relnamespace = current_schema()::regnamespace AND relname ~ %s
+ORDER BY relkind = 'v' DESC"""
+
+_ALONE = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+
 _INSERT = "INSERT INTO projections (name, version, generation, state) VALUES (%s, %s, %s, %s)"
+
+_OF_A_GENERATION = (
+    ("projections", "name"),
+    ("parked_streams", "projection"),
+    ("projection_differences", "projection"),
+)
 
 _EMPTY_LOG = "SELECT NOT EXISTS (SELECT FROM events)"
 
@@ -73,20 +95,57 @@ def old(connection: psycopg.Connection, model: ReadModel) -> list[int]:
     return [row[0] for row in connection.execute(_OLD, (model.name, model.version)).fetchall()]
 
 
+def drop_unfinished(connection: psycopg.Connection, model: ReadModel) -> None:
+    """Forget what a rebuild has left that was never read."""
+    if row := connection.execute(_UNFINISHED, (model.name, model.version)).fetchone():
+        drop(connection, model, int(row[0]))
+
+
 def drop(connection: psycopg.Connection, model: ReadModel, generation: int) -> None:
     """Forget a generation that is not live. Its owner finds itself fenced."""
     with connection.transaction():
         # The row before the table: in the order in which a projector locks them.
-        for table, column in (("projections", "name"), ("parked_streams", "projection")):
-            connection.execute(
-                SQL("DELETE FROM {} WHERE {} = %s AND version = %s AND generation = %s").format(
-                    Identifier(table), Identifier(column)
-                ),
-                (model.name, model.version, generation),
-            )
+        _forget(connection, model.name, model.version, generation)
         for suffix in suffixes(model):
             name = table_name(model, generation) + suffix
-            connection.execute(SQL("DROP TABLE {}").format(Identifier(name)))
+            connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(name)))
+
+
+def older(connection: psycopg.Connection, model: ReadModel) -> list[tuple[int, int]]:
+    """Version and generation of what no process goes on with since this version is read, the oldest first."""
+    return connection.execute(_OLDER, {"name": model.name, "version": model.version}).fetchall()
+
+
+def drop_version(connection: psycopg.Connection, name: str, version: int) -> bool:
+    """Forget all generations of a version and its views. False where one is being rebuilt.
+
+    What further tables it had only that version knows; they go by their names.
+    """
+    with connection.transaction():
+        row = connection.execute(_ALONE, (rebuild_lock(name, version),)).fetchone()
+        if row is None or not row[0]:
+            return False
+        _forget(connection, name, version)
+        pattern = rf"^{name}_v{version}(_g[0-9]+)?(_[a-z_]+)?$"
+        for relation, is_view in connection.execute(_RELATIONS, (pattern,)).fetchall():
+            kind = SQL("VIEW") if is_view else SQL("TABLE")
+            connection.execute(SQL("DROP {} {}").format(kind, Identifier(relation)))
+        return True
+
+
+def rebuild_lock(name: str, version: int) -> str:
+    """What is locked by whoever rebuilds a version of a read model."""
+    return f"usersd rebuild {name} {version}"
+
+
+def _forget(connection: psycopg.Connection, name: str, version: int, generation: int | None = None) -> None:
+    for table, column in _OF_A_GENERATION:
+        statement = SQL(
+            "DELETE FROM {} WHERE {} = %s AND version = %s AND generation = coalesce(%s, generation)"
+        )
+        connection.execute(
+            statement.format(Identifier(table), Identifier(column)), (name, version, generation)
+        )
 
 
 def _one(connection: psycopg.Connection, query: str, *parameters: object) -> int:

@@ -18,7 +18,7 @@ import psycopg
 
 from domain.events import EVENTS
 from infrastructure.mail.kinds import FOLLOW_FROM, MAILS, MailKind
-from infrastructure.mail.position import Fenced, Lease, acquire, advance, note, release
+from infrastructure.mail.position import LEASE_SECONDS, Fenced, Lease, acquire, advance, note, release
 from infrastructure.mail.rows import NewMail, enqueue
 from infrastructure.tokens.links import LinkTokens, hash_of
 
@@ -99,6 +99,8 @@ class Follower:
 
     async def _session(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+            # A process that freezes in the middle of a transaction must not keep the lease's row locked.
+            await connection.execute(f"SET idle_in_transaction_session_timeout = '{LEASE_SECONDS}s'")
             try:
                 lease = await self._lease(connection)
                 self._read = lease.position

@@ -24,7 +24,7 @@ from infrastructure.nats.credentials import Access
 from infrastructure.nats.flow import PAGE
 from infrastructure.nats.form import Form, Session, Steps
 from infrastructure.nats.outgoing import Held
-from infrastructure.nats.position import Fenced, Lease, acquire, enlist, note, release
+from infrastructure.nats.position import LEASE_SECONDS, Fenced, Lease, acquire, enlist, note, release
 from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
 from projections.readmodel import PageTrace
 
@@ -102,6 +102,8 @@ class Relay:
 
     async def _session(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+            # A process that freezes in the middle of a transaction must not keep the lease's row locked.
+            await connection.execute(f"SET idle_in_transaction_session_timeout = '{LEASE_SECONDS}s'")
             await enlist(connection, self._form.name)
             try:
                 lease = await self._lease(connection)

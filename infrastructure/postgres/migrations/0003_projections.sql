@@ -19,6 +19,19 @@ CREATE TABLE projections (
 );
 CREATE UNIQUE INDEX projections_one_live ON projections (name, version) WHERE live;
 
+-- Where the writers of a rebuild stand that several fill at once, each for the users of one part.
+CREATE TABLE projection_parts (
+    name        text    NOT NULL,
+    version     int     NOT NULL,
+    generation  int     NOT NULL,
+    part        int     NOT NULL,           -- what a hash of the user's id leaves, divided by `parts`
+    parts       int     NOT NULL,
+    position    bigint  NOT NULL,
+    target      bigint  NOT NULL,           -- of the log's last event when it was divided
+    PRIMARY KEY (name, version, generation, part),
+    FOREIGN KEY (name, version, generation) REFERENCES projections ON DELETE CASCADE
+);
+
 -- Streams that a projection cannot go on with. Their later events wait behind; nothing is skipped.
 CREATE TABLE parked_streams (
     projection  text        NOT NULL,
