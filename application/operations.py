@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from application.ports import Recorded, Unreadable
+from application.projections import ReadModelOperations
 
 
 class UnknownProjection(Exception):
@@ -26,12 +26,30 @@ class RebuildRunning(Exception):
         super().__init__(f"{name} is being rebuilt by another process; wait for it or end it.")
 
 
+class WorkerLost(Exception):
+    """A process that filled a part of a rebuild ended before it was done; `code` as of subprocess."""
+
+    def __init__(self, code: int) -> None:
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        super().__init__(f"A worker of the rebuild {how}. Called again, the rebuild goes on where it was.")
+
+
 class NothingToSwitchTo(Exception):
     """No other generation of the read model is ready to be read."""
 
     def __init__(self, name: str, *, newer: bool) -> None:
         missing = "newer generation to switch to" if newer else "older generation to roll back to"
         super().__init__(f"{name} has no {missing}; usersd projections status shows what there is.")
+
+
+class SwitchBlocked(Exception):
+    """Long queries or a backup never let a switch in; the generation that was read is read still."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name}: a long query or a backup reads it all the time, and the switch would make others wait "
+            f"for it. Call usersd projections switch {name} when it has ended."
+        )
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -41,50 +59,26 @@ class Named(msgspec.Struct, frozen=True):
     version: int
 
 
-class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one generation of a read model stands. Lag is in events and in seconds."""
-
-    name: str
-    version: int
-    generation: int
-    state: str
-    position: int
-    head: int
-    lag_events: int
-    lag_seconds: float
-    advanced_at: datetime
-    parked: int
-    last_error: str | None
-
-
-class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream that a projection cannot go on with."""
-
-    projection: str
-    user_id: UUID
-    position: int
-    event_name: str
-    reason: str
-    attempts: int
-    parked_at: datetime
-
-
 class Progress(msgspec.Struct, frozen=True):
-    """How far a rebuild is: events done, events in the log, and what it is at."""
+    """How far a rebuild is: what it is at, and how much of that is done."""
 
     done: int
     total: int
     stage: str
+    unit: str = "events"
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuild did."""
+    """What a rebuild did; `corrected` counts the users whom the old generation, at the same position, had
+    otherwise.
+    """
 
     name: str
     generation: int
     position: int
     parked: int
     switched_in_milliseconds: float | None = None
+    corrected: int = 0
 
 
 class Switched(msgspec.Struct, frozen=True):
@@ -96,23 +90,39 @@ class Switched(msgspec.Struct, frozen=True):
     milliseconds: float
 
 
-class Operations(Protocol):
+class Dropped(msgspec.Struct, frozen=True):
+    """What is gone: a generation, or every generation of an older version."""
+
+    version: int
+    generation: int
+
+
+class Operations(ReadModelOperations, Protocol):
     """Operators' work on a database, with or without a service running on it."""
 
     def projections(self) -> Sequence[Named]: ...
 
-    def status(self) -> Sequence[ProjectionStatus]: ...
+    def rebuild(
+        self,
+        name: str,
+        progress: Callable[[Progress], None],
+        *,
+        switching: bool = True,
+        anyway: bool = False,
+        anew: bool = False,
+        parallel: int | None = None,
+        rate: float | None = None,
+    ) -> Rebuilt:
+        """Rebuild a read model from the log, with so many workers, at so many events a second at most.
 
-    def parked(self) -> Sequence[Parked]: ...
-
-    def rebuild(self, name: str, progress: Callable[[Progress], None], *, switching: bool = True) -> Rebuilt:
-        """Rebuild a read model from the log. Raises UnknownProjection, RebuildRunning."""
+        Raises UnknownProjection, RebuildRunning, WorkerLost, NotProven.
+        """
 
     def switch(self, name: str, *, newer: bool) -> Switched:
         """Read the generation that was built, or the one from before. Raises NothingToSwitchTo."""
 
-    def drop_old(self, name: str) -> Sequence[int]:
-        """Drop the generations that were read before; answers with their numbers."""
+    def drop_old(self, name: str) -> Sequence[Dropped]:
+        """Drop the generations that were read before, and older versions that no process goes on with."""
 
     def tail(self, after: int, *, follow: bool) -> AsyncIterator[Recorded | Unreadable]:
         """The log after a position, and with `follow` whatever comes."""

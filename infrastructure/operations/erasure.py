@@ -12,18 +12,17 @@ from uuid import UUID, uuid4
 import psycopg
 from msgspec.structs import replace
 
-from application.commands.erase_user import EraseUser
 from application.commands.register_user import RegisterUser
 from application.erasures import ErasureRow, NewAdmin, NewEpoch, NoLedger, Replayed, Verdict
 from application.messages import Context
 from application.sweeping import Closed, Swept
 from domain import events
 from domain.access import OPERATOR
-from domain.errors import Conflict, NotFound
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.erasure.ledger import Ledger
+from infrastructure.erasure.reapply import erase, reapply
 from infrastructure.erasure.verification import verdicts
 from infrastructure.erasure.wiring import ledger_of
 from infrastructure.event_store import epochs
@@ -31,8 +30,6 @@ from infrastructure.settings import Settings
 from infrastructure.standing import Standing, open_keys
 
 T = TypeVar("T")
-
-REPLAYED = "replayed"
 
 _ROWS = """
 SELECT user_id, requested_at,
@@ -59,7 +56,7 @@ class PostgresErasureOperations:
         return self._with_service(lambda service: service.erasure.sweep.sweep(OPERATOR))
 
     def erase(self, user_id: UUID, reason: str) -> None:
-        self._with_service(lambda service: _erase(service, user_id, reason))
+        self._with_service(lambda service: erase(service.bus, user_id, reason))
 
     def create_admin(self, wanted: NewAdmin) -> UUID:
         async def work(service: Service) -> UUID:
@@ -93,23 +90,12 @@ class PostgresErasureOperations:
             raise NoLedger(chosen.path)
         entries, torn = chosen.entries()
 
-        async def work(service: Service) -> tuple[int, list[UUID]]:
-            back = await service.erasure.record.unheeded(list(entries))
-            refused: list[UUID] = []
-            for user_id in back:
-                try:
-                    await _erase(service, user_id, REPLAYED)
-                except Conflict:
-                    # The last admin of an older state: another has to be made first.
-                    refused.append(user_id)
-            return len(back), refused
-
-        found, refused = self._with_service(work)
+        done = self._with_service(lambda service: reapply(service.bus, service.erasure, entries))
         return Replayed(
             entries=len(entries),
-            erased=found - len(refused),
-            already=len(entries) - found,
-            refused=refused,
+            erased=len(done.erased),
+            already=len(entries) - len(done.erased) - len(done.refused),
+            refused=done.refused,
             unreadable=torn,
         )
 
@@ -129,13 +115,6 @@ class PostgresErasureOperations:
                 return await work(service)
 
         return asyncio.run(run())
-
-
-async def _erase(service: Service, user_id: UUID, reason: str) -> None:
-    at = service.bus.ports.clock.now()
-    if not (await service.bus.ports.log.load(user_id)).user.exists:
-        raise NotFound
-    await service.bus.dispatch(EraseUser(user_id=user_id, reason=reason), _context(at), wait=False)
 
 
 def _context(at: datetime) -> Context:

@@ -3,78 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from uuid import UUID
 
-import msgspec
 import psycopg
 
-from application.operations import (
-    Named,
-    Parked,
-    Progress,
-    ProjectionStatus,
-    Rebuilt,
-    Switched,
-    UnknownProjection,
-)
+from application.operations import Dropped, Named, Progress, Rebuilt, Switched
 from application.ports import Recorded, Unreadable
+from infrastructure.operations.readmodels import PostgresReadModels, known
 from infrastructure.postgres.notifications import EVENTS, Notifications
 from infrastructure.process import tune
-from infrastructure.standing import Keys, Standing
+from infrastructure.rebuilding import NICE, SpawnedWorkers
 from projections import tables
-from projections.catalogue import READ_MODELS, by_name
+from projections.catalogue import READ_MODELS
 from projections.readmodel import ReadModel
 from projections.rebuild import rebuild
 from projections.switch import beside, switch
 
-_STATUS = """
-SELECT p.name, p.version, p.generation, p.state, p.position, head.position, p.advanced_at, p.last_error,
-       p.owner IS NOT NULL AND p.lease_until > now(),
-       (SELECT count(*) FROM parked_streams s
-        WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)),
-       (SELECT e.state FROM events e WHERE e.position = p.position + 1)
-FROM projections p, (SELECT coalesce(max(position), 0) AS position FROM events) AS head
-ORDER BY p.name, p.version, p.generation"""
-
-_PARKED = """
-SELECT projection, user_id, position, event_name, reason, attempts, parked_at
-FROM parked_streams ORDER BY projection, position"""
+TAKEN_OVER = 2.0
+"""Seconds after which a stand-by has taken over from an owner that let go."""
 
 
-class PostgresOperations:
+class PostgresOperations(PostgresReadModels):
     """Implements the port Operations."""
-
-    def __init__(self, standing: Standing, keys: Keys) -> None:
-        self._standing = standing
-        self._keys = keys
 
     def projections(self) -> list[Named]:
         return [Named(model.name, model.version) for model in READ_MODELS]
 
-    def status(self) -> list[ProjectionStatus]:
-        with psycopg.connect(self._standing.conninfo, autocommit=True) as connection:
-            rows = connection.execute(_STATUS).fetchall()
-            now = connection.execute("SELECT now()").fetchone()
-        assert now is not None
-        return [_status(row, now[0]) for row in rows]
-
-    def parked(self) -> list[Parked]:
-        with psycopg.connect(self._standing.conninfo, autocommit=True) as connection:
-            cursor = connection.execute(_PARKED)
-            assert cursor.description is not None
-            names = [column.name for column in cursor.description]
-            return [Parked(**dict(zip(names, row, strict=True))) for row in cursor]
-
-    def rebuild(self, name: str, progress: Callable[[Progress], None], *, switching: bool = True) -> Rebuilt:
-        model = _model(name)
+    def rebuild(
+        self,
+        name: str,
+        progress: Callable[[Progress], None],
+        *,
+        switching: bool = True,
+        anyway: bool = False,
+        anew: bool = False,
+        parallel: int | None = None,
+        rate: float | None = None,
+    ) -> Rebuilt:
+        model = known(name)
         tune()
-        work = rebuild(model, self._keys.reader, self._standing.direct, progress, switching=switching)
+        # For good: nothing comes after it in this process.
+        os.nice(NICE)
+        work = rebuild(
+            model,
+            self._keys.reader,
+            self._standing.direct,
+            progress,
+            switching=switching,
+            anyway=anyway,
+            anew=anew,
+            workers=SpawnedWorkers(self._standing),
+            parallel=parallel,
+            rate=rate,
+        )
         return asyncio.run(work)
 
     def switch(self, name: str, *, newer: bool) -> Switched:
-        return asyncio.run(self._switch(_model(name), newer=newer))
+        return asyncio.run(self._switch(known(name), newer=newer))
 
     async def _switch(self, model: ReadModel, *, newer: bool) -> Switched:
         async with await psycopg.AsyncConnection.connect(
@@ -83,13 +71,20 @@ class PostgresOperations:
             number = await beside(connection, model, newer=newer)
             return await switch(connection, self._keys.reader, model, number)
 
-    def drop_old(self, name: str) -> list[int]:
-        model = _model(name)
+    def drop_old(self, name: str) -> list[Dropped]:
+        model = known(name)
         with psycopg.connect(self._standing.direct, autocommit=True) as connection:
-            numbers = tables.old(connection, model)
-            for number in numbers:
-                tables.drop(connection, model, number)
-        return numbers
+            dropped = [Dropped(model.version, number) for number in tables.old(connection, model)]
+            for generation in dropped:
+                tables.drop(connection, model, generation.generation)
+            if older := tables.older(connection, model):
+                # Whoever took over from an owner that has just gone has done so by now.
+                time.sleep(TAKEN_OVER)
+                older = [place for place in tables.older(connection, model) if place in older]
+            for version in sorted({version for version, _ in older}):
+                if tables.drop_version(connection, name, version):
+                    dropped += [Dropped(*place) for place in older if place[0] == version]
+        return dropped
 
     async def tail(self, after: int, *, follow: bool) -> AsyncIterator[Recorded | Unreadable]:
         async with Notifications(self._standing.direct, EVENTS) as notifications:
@@ -120,47 +115,3 @@ class PostgresOperations:
             row = await (await connection.execute("SELECT coalesce(max(position), 0) FROM events")).fetchone()
             assert row is not None
             return int(row[0])
-
-
-def _model(name: str) -> ReadModel:
-    model = by_name(name)
-    if model is None:
-        raise UnknownProjection(name, [known.name for known in READ_MODELS])
-    return model
-
-
-def _status(row: tuple[object, ...], now: datetime) -> ProjectionStatus:
-    name, version, generation, state, position, head, advanced_at, error, owned, parked, waiting = row
-    assert isinstance(head, int)
-    assert isinstance(position, int)
-    lag = (now - time_of(waiting, now)).total_seconds()
-    if state != "building" and not owned:
-        state = f"{state}, no owner"
-    return msgspec.convert(
-        {
-            "name": name,
-            "version": version,
-            "generation": generation,
-            "state": state,
-            "position": position,
-            "head": head,
-            "lag_events": head - position,
-            "lag_seconds": round(max(lag, 0.0), 3),
-            "advanced_at": advanced_at,
-            "parked": parked,
-            "last_error": error,
-        },
-        ProjectionStatus,
-    )
-
-
-class _Stored(msgspec.Struct):
-    at: datetime
-
-
-def time_of(state: object, otherwise: datetime) -> datetime:
-    """When the event that a projection waits before was appended; it may be one that cannot be read."""
-    try:
-        return msgspec.json.decode(state, type=_Stored).at if isinstance(state, bytes) else otherwise
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return otherwise

@@ -17,12 +17,19 @@ class Metric(NamedTuple):
     help: str
 
 
+_GENERATION = ("projection", "state", "generation")
+
 METRICS: tuple[Metric, ...] = (
     Metric("usersd_build_info", "gauge", "1", ("version", "python"), "Which build runs; always 1."),
     Metric(
         "usersd_http_request_duration_seconds", "histogram", "seconds", ("method", "route", "status"),
         "Time from a request to its answer, refusals of every kind included.",
     ),
+    Metric(
+        "usersd_grpc_call_duration_seconds", "histogram", "seconds", ("rpc", "code"),
+        "Time from a call over gRPC to its end, streams included; calls to what is not there are left out.",
+    ),
+    Metric("usersd_grpc_streams", "gauge", "streams", (), "Streams over gRPC that are open."),
     Metric(
         "usersd_use_case_duration_seconds", "summary", "seconds", ("use_case", "outcome"),
         "Time of a command or query: its sum and count. The outcome is ok, error or a refusal's code.",
@@ -45,21 +52,32 @@ METRICS: tuple[Metric, ...] = (
         "1 if the database answered this scrape in time; 0 leaves out every metric below.",
     ),
     Metric("usersd_log_head_position", "gauge", "events", (), "The position of the last event of the log."),
-    Metric("usersd_projection_position", "gauge", "events", ("projection", "state"), "How far it has come."),
+    Metric("usersd_projection_position", "gauge", "events", _GENERATION, "How far it has come."),
     Metric(
-        "usersd_projection_lag_events", "gauge", "events", ("projection", "state"), "Events still to project."
+        "usersd_projection_lag_events", "gauge", "events", _GENERATION, "Events still to project."
     ),
     Metric(
-        "usersd_projection_lag_seconds", "gauge", "seconds", ("projection", "state"),
+        "usersd_projection_lag_seconds", "gauge", "seconds", _GENERATION,
         "How long the next event to project has been waiting.",
     ),
     Metric(
-        "usersd_projection_owned", "gauge", "1", ("projection", "state"),
+        "usersd_projection_owned", "gauge", "1", _GENERATION,
         "1 while some replica holds the lease and projects; a rebuild holds none.",
     ),
     Metric(
-        "usersd_parked_streams", "gauge", "streams", ("projection", "state"),
+        "usersd_parked_streams", "gauge", "streams", _GENERATION,
         "Users that the projection cannot go on with.",
+    ),
+    Metric(
+        "usersd_projection_paused", "gauge", "1", _GENERATION, "1 while an operator has it paused.",
+    ),
+    Metric(
+        "usersd_projection_differing", "gauge", "users", _GENERATION,
+        "Users whose rows were found not to be what the log says, until they are found to be.",
+    ),
+    Metric(
+        "usersd_projection_checked_total", "counter", "users", _GENERATION,
+        "Users whose rows the background check has held against the log.",
     ),
     Metric("usersd_relay_position", "gauge", "events", ("relay",), "How far the log is published."),
     Metric("usersd_relay_lag_events", "gauge", "events", ("relay",), "Events still to publish."),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import psycopg
 
-from infrastructure.operations.projections import time_of
+from infrastructure.operations.readmodels import time_of
 
 PATIENCE = 2.0
 """Seconds after which a scrape goes on without the database."""
@@ -29,35 +29,45 @@ WITH head AS (SELECT coalesce(max(position), 0) AS position FROM events),
 counted AS (SELECT count(*) AS open FROM (
     SELECT 1 FROM sessions WHERE expires_at > now() LIMIT %(counted)s) AS first_ones),
 readers AS (
-    SELECT 'projection' AS kind, p.name, p.live, p.owner IS NOT NULL AND p.lease_until > now() AS owned,
-           p.position, (SELECT count(*) FROM parked_streams s
-                        WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)
-                       ) AS parked
+    SELECT 'projection' AS kind, p.name, p.state, p.generation,
+           p.owner IS NOT NULL AND p.lease_until > now() AS owned, p.position,
+           (SELECT count(*) FROM parked_streams s
+            WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)) AS parked,
+           (SELECT count(*) FROM projection_differences d
+            WHERE (d.projection, d.version, d.generation) = (p.name, p.version, p.generation)) AS differing,
+           p.checked, p.paused_at IS NOT NULL AS paused
     FROM projections p
     WHERE (p.name, p.version) IN (SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[]))
     UNION ALL
-    SELECT 'relay', name, true, owner IS NOT NULL AND lease_until > now(), position, 0 FROM relays)
+    SELECT 'relay', name, 'live', 0, owner IS NOT NULL AND lease_until > now(), position, 0, 0, 0, false
+    FROM relays
+    WHERE name = ANY(%(relays)s::text[]))
 SELECT now(), head.position,
        CASE WHEN counted.open < %(counted)s THEN counted.open
             ELSE greatest(counted.open, (SELECT reltuples FROM pg_class WHERE oid = 'sessions'::regclass))
        END,
-       r.kind, r.name, r.live, r.owned, r.position, r.parked, e.state
+       r.kind, r.name, r.state, r.generation, r.owned, r.position, r.parked, r.differing, r.checked, r.paused,
+       e.state
 FROM head CROSS JOIN counted LEFT JOIN readers r ON true
 LEFT JOIN events e ON e.position = r.position + 1
-ORDER BY r.kind, r.name, r.live DESC"""
+ORDER BY r.kind, r.name, r.generation"""
 
 log = logging.getLogger("usersd.telemetry")
 
 
 class Follower(msgspec.Struct, frozen=True):
-    """Where a reader of the log stands: a projection, live or still building, or the relay."""
+    """Where a reader of the log stands: a generation of a projection, or the relay."""
 
     kind: str
     name: str
-    live: bool
+    state: str
+    generation: int
     owned: bool
     position: int
     parked: int
+    differing: int
+    checked: int
+    paused: bool
     lag_seconds: float
 
 
@@ -79,9 +89,16 @@ class Database:
     Scrapes that come together share one reading: however many ask, the database is asked one at a time.
     """
 
-    def __init__(self, conninfo: str, versions: Mapping[str, int]) -> None:
+    def __init__(
+        self, conninfo: str, versions: Mapping[str, int], relays: Sequence[str] = ("users",)
+    ) -> None:
         self._conninfo = conninfo
-        self._asked = {"names": list(versions), "versions": list(versions.values()), "counted": COUNTED}
+        self._asked = {
+            "names": list(versions),
+            "versions": list(versions.values()),
+            "relays": list(relays),
+            "counted": COUNTED,
+        }
         self._connection: psycopg.AsyncConnection | None = None
         self._reading: asyncio.Task[Figures] | None = None
 
@@ -134,6 +151,6 @@ def _figures(rows: list[tuple[Any, ...]]) -> Figures:
 
 
 def _follower(row: tuple[Any, ...], now: datetime) -> Follower:
-    kind, name, live, owned, position, parked, waiting = row
+    waiting = row[-1]
     lag = max((now - time_of(waiting, now)).total_seconds(), 0.0)
-    return Follower(kind, name, live, owned, position, parked, lag)
+    return Follower(*[*row[:-1], lag])

@@ -26,6 +26,7 @@ from infrastructure.telemetry import originals
 from infrastructure.telemetry.catalogue import BY_NAME
 from infrastructure.telemetry.database import NOTHING, Database, Figures, Follower
 from infrastructure.telemetry.requests import RequestTimes
+from infrastructure.telemetry.rpcs import RpcTimes
 
 Row = tuple[Any, ...]
 """The values of the labels, then what the kind has: a value, count and sum, or buckets and sum."""
@@ -58,6 +59,7 @@ class Metrics(Collector):
         self._figures: Figures = NOTHING
         self._used: dict[tuple[str, str], list[float]] = {}
         self.requests = RequestTimes()
+        self.rpcs = RpcTimes()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -85,6 +87,11 @@ class Metrics(Collector):
                 for (method, route, status), timed in self.requests.timed.items()
             ],
         )
+        yield _family(
+            "usersd_grpc_call_duration_seconds",
+            [(labels, timed.buckets(), timed.seconds) for labels, timed in self.rpcs.timed.items()],
+        )
+        yield _family("usersd_grpc_streams", [((), self.rpcs.streams())])
         yield _family(
             "usersd_use_case_duration_seconds",
             [(labels, count, seconds) for labels, (count, seconds) in self._used.items()],
@@ -127,12 +134,19 @@ def _of_the_database(figures: Figures) -> Iterator[Family]:
     yield _family("usersd_log_head_position", [((), figures.head)])
     yield _family("usersd_sessions_open", [((), figures.sessions)])
     projections = [
-        ((found.name, "live" if found.live else "building"), found)
+        ((found.name, found.state, str(found.generation)), found)
         for found in figures.followers
         if found.kind == "projection"
     ]
     yield from _followers("projection", projections, figures.head)
-    yield _family("usersd_parked_streams", [(labels, found.parked) for labels, found in projections])
+    measures: dict[str, Callable[[Follower], float]] = {
+        "usersd_parked_streams": lambda found: found.parked,
+        "usersd_projection_paused": lambda found: found.paused,
+        "usersd_projection_differing": lambda found: found.differing,
+        "usersd_projection_checked_total": lambda found: found.checked,
+    }
+    for name, measure in measures.items():
+        yield _family(name, [(labels, measure(found)) for labels, found in projections])
     relays = [((found.name,), found) for found in figures.followers if found.kind == "relay"]
     yield from _followers("relay", relays, figures.head)
 

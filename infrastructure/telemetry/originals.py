@@ -46,6 +46,7 @@ METHODS = {
 
 WITHOUT_NAME = {
     "GET /password/reset",
+    "GET /users/feed",
     "GET /users/{user_id}/history",
     "GET /users/{user_id}/security-log",
     "GET /users/{user_id}/throttle",

@@ -49,6 +49,7 @@ TRACED = "01"
 """The flags at the end of a traceparent that is to be recorded."""
 
 FAULTS = ("error", "unavailable", "outcome_unknown")
+RPC_FAULTS = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -80,16 +81,18 @@ class Tracing:
     def request(self, scope: MutableMapping[str, Any]) -> Span | None:
         """The span of an HTTP request, None where it is not traced; what its caller decided is obeyed."""
         sent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        parent = sent.decode("latin-1")
+        span, scope[TRACEPARENT] = self.served(sent.decode("latin-1"), "HTTP")
+        return span
+
+    def served(self, sent: str, name: str) -> tuple[Span | None, str]:
+        """The span of what a caller asked for, and the traceparent under which it is carried out."""
         # Of the flags only the first bit is known here; a parent that is none counts as absent.
-        parent = parent[:-2] + f"{parsed.trace_flags:02x}" if (parsed := _parsed(parent)) else ""
+        parent = sent[:-2] + f"{parsed.trace_flags:02x}" if (parsed := _parsed(sent)) else ""
         if not self._traced(parent):
             # The others need not decide again.
-            scope[TRACEPARENT] = parent or f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-00"
-            return None
-        span = self._begin("HTTP", parent, SpanKind.SERVER)
-        scope[TRACEPARENT] = traceparent_of(span)
-        return span
+            return None, parent or f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-00"
+        span = self._begin(name, parent, SpanKind.SERVER)
+        return span, traceparent_of(span)
 
     @staticmethod
     def end_request(span: Span, method: str, route: str, status: int) -> None:
@@ -99,6 +102,23 @@ class Tracing:
             {"http.request.method": method, "http.route": route, "http.response.status_code": status}
         )
         if status >= 500:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+    @staticmethod
+    def end_rpc(span: Span, rpc: str, code: str) -> None:
+        """End the span of a call over gRPC."""
+        service, _, method = rpc.rpartition("/")
+        span.update_name(rpc)
+        span.set_attributes(
+            {
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": method,
+                "rpc.response.status_code": code,
+            }
+        )
+        if code in RPC_FAULTS:
             span.set_status(Status(StatusCode.ERROR))
         span.end()
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import rich_click as click
 
-from application.operations import NothingToSwitchTo, Progress, RebuildRunning, UnknownProjection
-from interfaces.cli.output import TRY_AGAIN, USAGE, err, fail, line, say, show
+from application.operations import (
+    NothingToSwitchTo,
+    RebuildRunning,
+    SwitchBlocked,
+    UnknownProjection,
+    WorkerLost,
+)
+from application.projections import NotProven
+from interfaces.cli.output import TRY_AGAIN, USAGE, fail, line, say, show
+from interfaces.cli.parked import parked, report
+from interfaces.cli.readmodels import JSON, pause, resume, status, verify
+from interfaces.cli.rebuilding import STOPPED, shown, stopped
 from interfaces.cli.tools import Tools
-
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
 @click.group()
@@ -26,66 +36,78 @@ def list_projections(tools: Tools, as_json: bool) -> None:
     show(rows, as_json=as_json, empty="there are none")
 
 
-@projections.command()
-@JSON
-@click.pass_obj
-def status(tools: Tools, as_json: bool) -> None:
-    """Show position, head and lag of every read model, and the streams that are parked."""
-    with tools.operations() as work:
-        rows, parked = work.status(), work.parked()
-    show(rows, as_json=as_json, empty="no projection has been made yet")
-    if parked:
-        say(f"parked streams: {len(parked)}")
-        show(parked, as_json=as_json, empty="")
-    if any(row.parked or row.last_error for row in rows):
-        raise SystemExit(1)
+for command in (status, verify, pause, resume, parked):
+    projections.add_command(command)
 
 
 @projections.command()
 @click.argument("name")
 @click.option("--no-switch", is_flag=True, help="Leave the old one to be read; `switch` makes the change.")
+@click.option("--switch-anyway", is_flag=True, help="Read the new one even if it is not what the log says.")
+@click.option("--anew", is_flag=True, help="Drop what an earlier rebuild has left, and begin again.")
+@click.option("--parallel", type=click.IntRange(1, 64), help="So many processes at once; else one per core.")
+@click.option("--rate", type=click.IntRange(1), help="Take in at most so many events a second.")
+@click.option("--user", type=click.UUID, help="Write this user's rows anew, and nobody else's.")
 @JSON
 @click.pass_obj
-def rebuild(tools: Tools, name: str, no_switch: bool, as_json: bool) -> None:
+def rebuild(
+    tools: Tools,
+    name: str,
+    no_switch: bool,
+    switch_anyway: bool,
+    anew: bool,
+    parallel: int | None,
+    rate: int | None,
+    user: UUID | None,
+    as_json: bool,
+) -> None:
     """Rebuild a read model from the log. The old one answers until the new one has caught up.
 
-    The old one goes on following the log: `rollback` brings it back. Killed, a rebuild goes on where it
-    was when it is called again.
+    The new one is read once it is verified: whoever differs from the old one is folded afresh from the
+    log, and some who do not. The old one goes on following the log: `rollback` brings it back. Killed, a
+    rebuild goes on where it was when it is called again.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
-    )
-    with tools.operations() as work, bar:
-        task = bar.add_task(name, total=None, rate="")
-
-        def progress(step: Progress) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed:,.0f} events/s" if speed else ""
-            bar.update(task, description=step.stage, completed=step.done, total=step.total, rate=rate)
-
+    if user is not None:
+        _rebuild_user(tools, name, user, as_json=as_json)
+        return
+    with tools.operations() as work, shown(name) as progress:
         try:
-            rebuilt = work.rebuild(name, progress, switching=not no_switch)
+            rebuilt = work.rebuild(
+                name,
+                progress,
+                switching=not no_switch,
+                anyway=switch_anyway,
+                anew=anew,
+                parallel=parallel,
+                rate=rate,
+            )
         except UnknownProjection as error:
             fail(error, USAGE)
-        except RebuildRunning as error:
+        except (RebuildRunning, SwitchBlocked, WorkerLost) as error:
             fail(error, TRY_AGAIN)
+        except KeyboardInterrupt:
+            fail(stopped(name), STOPPED)
+        except NotProven as error:
+            fail(error)
     if as_json:
         line(rebuilt)
     else:
         say(f"{name}: rebuilt as generation {rebuilt.generation}, at position {rebuilt.position}")
+        if rebuilt.corrected:
+            say(f"{name}: the old generation was not the same for {rebuilt.corrected} users")
         if rebuilt.switched_in_milliseconds is not None:
             say(f"{name}: switched in {rebuilt.switched_in_milliseconds} ms")
     if rebuilt.parked:
         fail(f"parked streams: {rebuilt.parked}; usersd projections status lists them")
+
+
+def _rebuild_user(tools: Tools, name: str, user: UUID, *, as_json: bool) -> None:
+    with tools.operations() as work:
+        try:
+            repaired = work.repair(name, user)
+        except UnknownProjection as error:
+            fail(error, USAGE)
+    report(repaired, as_json=as_json, empty=f"{name} has no generation yet")
 
 
 @projections.command()
@@ -112,6 +134,8 @@ def _switch(tools: Tools, name: str, as_json: bool, *, newer: bool) -> None:
             switched = work.switch(name, newer=newer)
         except UnknownProjection as error:
             fail(error, USAGE)
+        except SwitchBlocked as error:
+            fail(error, TRY_AGAIN)
         except NothingToSwitchTo as error:
             fail(error)
     if as_json:
@@ -124,10 +148,14 @@ def _switch(tools: Tools, name: str, as_json: bool, *, newer: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def drop_old(tools: Tools, name: str) -> None:
-    """Drop the generations that were read before the present one; there is no going back to them."""
+    """Drop what was read before the present generation; there is no going back to it.
+
+    Older versions of the read model go too, as soon as this one is read and no process follows them.
+    """
     with tools.operations() as work:
         try:
             dropped = work.drop_old(name)
         except UnknownProjection as error:
             fail(error, USAGE)
-    say(f"{name}: dropped {', '.join(f'generation {number}' for number in dropped) or 'nothing'}")
+    gone = ", ".join(f"generation {one.generation} of version {one.version}" for one in dropped)
+    say(f"{name}: dropped {gone or 'nothing'}")

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from application.ports import Recorded
 from application.timeline import By, HistoryEntry
-from projections.readmodel import Gap
+from projections.readmodel import Discarded, Gap
 
 _INSERT = SQL("""
 INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
@@ -50,7 +50,10 @@ class History:
         return ()
 
     async def load(
-        self, connection: psycopg.AsyncConnection, table: str, events: Mapping[UUID, Sequence[Recorded]]
+        self,
+        connection: psycopg.AsyncConnection,
+        table: str,
+        events: Mapping[UUID, Sequence[Recorded | Discarded]],
     ) -> Mapping[UUID, int]:
         known = [user_id for user_id, of_user in events.items() if of_user[0].version > 1]
         if not known:
@@ -60,12 +63,12 @@ class History:
         )
         return dict(await cursor.fetchall())
 
-    def fold(self, user_id: UUID, state: int | None, events: Sequence[Recorded]) -> Timeline:
+    def fold(self, user_id: UUID, state: int | None, events: Sequence[Recorded | Discarded]) -> Timeline:
         if any(recorded.forgotten for recorded in events):
             return Timeline(user_id, ())
         last = state or 0
         for recorded in events:
-            if recorded.version > last + 1:
+            if recorded.version > last + 1 and not isinstance(recorded, Discarded):
                 raise Gap
             last = max(last, recorded.version)
         return Timeline(user_id, [(recorded.version, render(recorded)) for recorded in events])
@@ -91,9 +94,23 @@ class History:
                 for version, entry in line.entries:
                     await rows.write_row((line.user_id, version, entry))
 
+    def disagreement(self, table: str) -> str:
+        return ""
 
-def render(recorded: Recorded) -> bytes:
+
+def render(recorded: Recorded | Discarded) -> bytes:
     """An event as a line of a timeline: `users.email_changed.v1` becomes `email_changed`."""
+    if isinstance(recorded, Discarded):
+        return msgspec.json.encode(
+            HistoryEntry(
+                version=recorded.version,
+                position=recorded.position,
+                at=recorded.at,
+                event="discarded",
+                by=By("operator"),
+                data={"event": recorded.name},
+            )
+        )
     fields = msgspec.to_builtins(recorded.event)
     for name in ("at", "by"):
         fields.pop(name, None)

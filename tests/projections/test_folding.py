@@ -8,7 +8,7 @@ import pytest
 from domain import events
 from projections import follower
 from projections.catalogue import READ_MODELS
-from projections.page import fold_page, write_page
+from projections.page import Aside, fold_page, write_page
 from projections.readmodel import ReadModel, table_name
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
 from tests.support.writer import AT, Writer
@@ -21,13 +21,13 @@ async def test_whatever_the_history_and_the_page_the_rows_are_what_the_log_says(
     monkeypatch.setattr(follower, "PAGE", page)
     users = await writer.random_history(seed, users=25, events_each=6)
     async with projecting(writer):
-        await caught_up(writer.conninfo)
+        await caught_up(writer.conninfo, 30)
         await check_read_models(writer.conninfo)
         for user in users[:5]:
             writer.forget(user)
             writer.by_hand(user, "users.erasure_requested.v1", version=await head_of(writer, user) + 1)
         await writer.rename(users[6], 3)
-        await caught_up(writer.conninfo)
+        await caught_up(writer.conninfo, 30)
         await check_read_models(writer.conninfo)
         assert one(writer.conninfo, "SELECT count(*) FROM users_v1") == 20
         assert one(writer.conninfo, "SELECT count(*) FROM parked_streams") == 0
@@ -49,7 +49,7 @@ async def test_a_page_that_is_applied_again_changes_nothing(writer: Writer, mode
         log = await writer.reader.read(connection, 0, 10_000)
         for first in range(0, len(log), 13):
             table = table_name(model, 1)
-            folded = await fold_page(connection, model, table, log[first : first + 29], set())
+            folded = await fold_page(connection, model, table, log[first : first + 29], Aside())
             assert not await write_page(connection, model, table, folded)
     assert rows(writer.conninfo, query) == before
 

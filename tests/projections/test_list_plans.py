@@ -13,7 +13,7 @@ import pytest
 
 from application.listing import Direction, Order, Part, Place, UserFilter
 from domain.values import Role, Status
-from infrastructure.bootstrap import SETTLED
+from infrastructure.postgres.pool import SETTLED
 from projections.users import counting, listing
 from tests.support.crowd import fill
 from tests.support.databases import Databases

@@ -11,8 +11,8 @@ import psycopg
 from application.listing import UserFilter
 from domain import events
 from domain.values import Role
-from infrastructure.bootstrap import SETTLED
 from infrastructure.erasure.erasers import remove
+from infrastructure.postgres.pool import SETTLED
 from projections.rebuild import rebuild
 from projections.signups.projector import Signups
 from projections.users import listing
