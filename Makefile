@@ -4,18 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PROTOS := $(shell find interfaces/grpc/protos -name '*.proto')
 # Most tests wait more than they compute, so that a core can run several.
 PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench fuzz lint imports types lock clean
+.PHONY: help setup run test check bench fuzz soak lint imports types lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv and install the pinned, hashed dependencies
 
-$(READY): requirements/runtime.txt requirements/dev.txt pyproject.toml
+$(READY): requirements/runtime.txt requirements/dev.txt pyproject.toml hatch_build.py $(PROTOS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "usersd needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
 	  echo "Install a newer one and name it: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -51,6 +52,9 @@ bench: $(READY) ## one table of ratios, each against a limit measured in the sam
 fuzz: $(READY) ## ten minutes of what nobody should send, to a service of its own (SEED=7: another ten)
 	$(BIN)/python -m tests.fuzz --seconds 600 --seed $(or $(SEED),1)
 
+soak: $(READY) ## ten minutes of faults against the read models, then the proof that none was missed (SEED=7: another ten)
+	$(BIN)/python -m tests.soak --seconds 600 --seed $(or $(SEED),1)
+
 lock: $(READY) ## resolve the dependencies anew into requirements/*.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -59,4 +63,4 @@ lock: $(READY) ## resolve the dependencies anew into requirements/*.txt
 	  --no-header --no-annotate --no-emit-index-url --constraint requirements/runtime.txt --output-file requirements/dev.txt
 
 clean: ## remove what setup and the checks made, not the data
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) interfaces/grpc/stubs build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

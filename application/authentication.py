@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from application.messages import Context
 from application.ports import Ports
 from domain.access import Actor
+from domain.values import Role
 
 
 async def authenticate(token: str, context: Context, ports: Ports) -> Context:
@@ -15,7 +16,9 @@ async def authenticate(token: str, context: Context, ports: Ports) -> Context:
     Raises InvalidToken for a token that is not ours, not an access token, expired, or older than
     what ended the sessions of its user; Unavailable where the last cannot be told.
     """
-    claims = ports.tokens.check_access(token, context.at)
+    claims = await ports.tokens.claims(token, context.at)
     rights = await ports.revocations.check(claims)
-    actor = Actor("user", claims.user_id, rights.role, "access", rights.verified)
+    # What a personal token was made for is not known here: it never has an admin's rights.
+    role = rights.role if claims.kind == "access" else Role.USER
+    actor = Actor("user", claims.user_id, role, claims.kind, rights.verified)
     return replace(context, actor=actor, session=claims.session_id)

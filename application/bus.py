@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from application.messages import Command, Context, Query, Receipt
 from application.ports import Ports
+from domain.access import require_more_than_reading
 from domain.errors import Refusal, Unavailable, VersionConflict
 
 R = TypeVar("R")
@@ -62,6 +63,7 @@ class Bus:
     async def dispatch(self, command: Command[R], context: Context, *, wait: bool = True) -> R:
         """Carry out a command. A lost race is decided anew on the new state, for a bounded time."""
         handler = self._commands[type(command)]
+        require_more_than_reading(context.actor)
         result = await self._observed(command, context, lambda inner: self._once(handler, command, inner))
         if wait and isinstance(result, Receipt):
             visible = await self.ports.visibility.wait(result.position, VISIBLE_WITHIN)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-Scope = Literal["introspect", "read_users", "follow_feed"]
+Scope = Literal["introspect", "read_users", "follow_feed", "issue_tokens"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 

@@ -58,8 +58,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified_at: datetime
 
 
+_PRIVATE = b'"private_metadata":'
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Document).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def render_document(user: User) -> bytes:
@@ -87,6 +90,15 @@ def render_document(user: User) -> bytes:
             auth_provider=user.auth_provider,
         )
     )
+
+
+def without_private(document: bytes) -> bytes:
+    """A document as programs get it that keep copies of users: what is private to this service left out."""
+    if _PRIVATE not in document:
+        return document
+    fields = _fields(document)
+    fields.pop("private_metadata", None)
+    return _encode(fields)
 
 
 def render_card(user: User) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -55,7 +55,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What a command did: the user's version and the position of the log it reached.
 
-    `visible` says whether the read model `users` has reached that position too, `stored` whether there was
+    `visible` says whether the read models behind lists have reached it too, `stored` whether there was
     anything to store, and `replayed` which status the first answer had, where this is a repeat of it.
     """
 
@@ -78,6 +78,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a list: users as JSON, rendered already, and how many match in all.
 
     `next` is the cursor of the next page, empty where there is none or where pages go by offset only.
+    `total_relation` says whether `total` is exact or the least that it can be; None where it always is exact.
     """
 
     users: list[bytes]
@@ -85,6 +86,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     offset: int
     next: str = ""
+    total_relation: Literal["eq", "gte"] | None = None
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,11 +11,14 @@ import msgspec
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as its user is shown it; the networks are prefixes of addresses, empty where not known."""
+    """A session as its user is shown it; the networks are prefixes of addresses, empty where not known.
+
+    The times are known of sessions that are kept here.
+    """
 
     id: UUID
-    created_at: datetime
-    last_used_at: datetime
+    created_at: datetime | None = None
+    last_used_at: datetime | None = None
     description: str = ""
     user_agent: str = ""
     opened_from: str = ""

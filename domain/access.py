@@ -22,7 +22,7 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Literal["user", "service", "operator", "system", "anonymous"]
     id: UUID | None = None
     role: Role = Role.USER
-    token: Literal["access", "refresh", "client", "mail", "none"] = "none"
+    token: Literal["access", "pat", "refresh", "client", "mail", "none"] = "none"
     verified: bool = False
     scopes: tuple[str, ...] = ()
 
@@ -68,6 +68,12 @@ def require_reader(actor: Actor) -> None:
     require_signed_in(actor)
     if actor.kind == "service":
         require_scope(actor, "read_users")
+
+
+def require_more_than_reading(actor: Actor) -> None:
+    """A personal access token was made for something that only its issuer knows: it reads, and no more."""
+    if actor.token == "pat":
+        raise Forbidden("A personal access token may read here and change nothing; log in for that.")
 
 
 def require_self_or_admin(actor: Actor, user_id: UUID) -> None:

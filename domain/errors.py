@@ -77,6 +77,11 @@ class AdminOnly(Forbidden):
     message = "Only an admin may do this."
 
 
+class NotEnabled(Forbidden):
+    code = "account_not_enabled"
+    message = "The account is disabled or deleted."
+
+
 class NotFound(Refusal):
     """What is asked for is not there."""
 
@@ -124,6 +129,11 @@ class LastAdmin(Conflict):
 class FirstAdminExists(Conflict):
     code = "first_admin_exists"
     message = "There has been an admin before; the settings make only the very first one."
+
+
+class IssuedElsewhere(Conflict):
+    code = "issued_elsewhere"
+    message = "The platform's Auth service issues the tokens and cannot do this."
 
 
 class VersionConflict(Conflict):

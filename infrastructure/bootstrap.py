@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
-import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from application.bus import Bus
 from application.commands import COMMANDS
@@ -26,56 +24,64 @@ from infrastructure.accounts.throttle import PostgresThrottle
 from infrastructure.clock import SystemClock
 from infrastructure.erasure.wiring import Erasure, erasure
 from infrastructure.event_store.appender import Appender
+from infrastructure.event_store.changes import PostgresChanges
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.event_store.repeats import PostgresRepeats
+from infrastructure.integrity.announcing import NatsAnnouncer
+from infrastructure.integrity.checkpoint import key_of
+from infrastructure.integrity.checkpointer import Checkpointer
+from infrastructure.integrity.file import file_of
 from infrastructure.mail.mailer import Mailer, Surroundings, make_mailer
+from infrastructure.nats.configured import access_of
 from infrastructure.nats.relay import Relay
+from infrastructure.nats.relays import Relays
+from infrastructure.operations.checking import BackgroundCheck
 from infrastructure.postgres.claims import PostgresClaims
 from infrastructure.postgres.expiry import expiry_jobs
 from infrastructure.postgres.notifications import (
     CHANNELS,
     ENDED_SESSIONS,
     EVENTS,
-    KEYS,
     PROJECTIONS,
     Notifications,
 )
+from infrastructure.postgres.pool import open_pool
 from infrastructure.reads.cursors import SealedCursors
 from infrastructure.reads.directory import PostgresDirectory
 from infrastructure.reads.visibility import PostgresVisibility
+from infrastructure.rebuilding import SpawnedWorkers
 from infrastructure.settings import Settings
 from infrastructure.settings.address import own_address
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.call_home import CallHome
 from infrastructure.telemetry.database import Database
 from infrastructure.telemetry.metrics import Metrics, Sources
-from infrastructure.tokens.issuing import Settling, issuing
 from infrastructure.tokens.links import LinkTokens, PostgresLinks
-from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.revocation import PostgresRevocations
-from infrastructure.tokens.sessions import PostgresSessions
+from infrastructure.tokens.wiring import Ground, KnownTokens, issuer
 from interfaces.scheduler import Job, Scheduler
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector
 
 if TYPE_CHECKING:
+    from infrastructure.auth_service.reactor import Reactor
     from infrastructure.telemetry.tracing import Tracing
-
-SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
-"""Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A running service without its HTTP server."""
 
     bus: Bus
-    tokens: LocalTokens
+    tokens: KnownTokens
     projectors: list[Projector]
-    relay: Relay
+    reactors: Sequence[Reactor]
+    relays: list[Relay]
     mailer: Mailer
     scheduler: Scheduler
     erasure: Erasure
+    checkpointer: Checkpointer
     metrics: Metrics
+    changes: PostgresChanges
     tracing: Tracing | None
     instance_id: str
     pool: Any
@@ -118,7 +124,7 @@ async def open_service(
         page_trace = tracing.page if tracing else None
         notifications = await stack.enter_async_context(Notifications(standing.direct, *CHANNELS))
         appender = await stack.enter_async_context(Appender(standing.direct))
-        pool = await _pool(stack, settings, standing)
+        pool = await stack.enter_async_context(open_pool(standing.conninfo, settings.db_pool_size))
 
         accounts = PostgresAccounts(standing.conninfo, keys.keyring, pool)
         stack.push_async_callback(accounts.close)
@@ -141,23 +147,24 @@ async def open_service(
         if hasher is None:
             hasher = bcrypt = BcryptHasher(settings.bcrypt_cost)
             stack.callback(bcrypt.close)
-        settling = Settling(standing.direct, keys.keyring, settings.signing_algorithm)
-        tokens = await stack.enter_async_context(
-            issuing(settings, settling, pool, notifications.signals[KEYS], log.email_of)
+        clock = clock or SystemClock()
+        token_ground = Ground(
+            standing=standing,
+            keyring=keys.keyring,
+            pool=pool,
+            signals=notifications.signals,
+            accounts=accounts,
+            log=log,
+            revocations=revocations,
+            clock=clock,
         )
+        issues = await stack.enter_async_context(issuer(settings, token_ground))
         throttle = PostgresThrottle(standing.conninfo, keys.keyring, pool, enabled=settings.throttle)
         stack.push_async_callback(throttle.close)
-        sessions = PostgresSessions(
-            pool,
-            keys.keyring,
-            life=settings.refresh_token_duration,
-            issuer=settings.issuer,
-            access_life=settings.access_token_duration,
-        )
-        sessions.when_ended = revocations.doubt
-        stack.push_async_callback(sessions.close)
         clients = PostgresClients(standing.conninfo)
         stack.push_async_callback(clients.close)
+        changes = PostgresChanges(standing.conninfo, keys.reader, notifications.signals[EVENTS])
+        stack.push_async_callback(changes.close)
         repeats = PostgresRepeats(standing.conninfo, keys.keyring)
         stack.push_async_callback(repeats.close)
         ports = Ports(
@@ -167,21 +174,21 @@ async def open_service(
             directory=directory,
             cursors=SealedCursors(keys.keyring.cursor_key),
             visibility=visibility,
-            tokens=tokens,
+            tokens=issues.tokens,
             revocations=revocations,
-            sessions=sessions,
+            sessions=issues.sessions,
             links=PostgresLinks(LinkTokens(keys.keyring), pool),
             security_log=await stack.enter_async_context(PostgresSecurityLog(pool)),
             hasher=hasher,
             throttle=throttle,
             clients=clients,
-            clock=clock or SystemClock(),
+            clock=clock,
             rules=Rules(
                 self_register=settings.self_register,
                 unverified_allowed=settings.unverified_allowed,
                 secret_allowed=settings.secret_allowed,
                 issuer=settings.issuer,
-                audience=settings.audience,
+                audience=issues.audience,
                 public_url=settings.public_url or own_address(settings, settings.http_port),
                 **_breached(stack, settings),
             ),
@@ -203,7 +210,12 @@ async def open_service(
             ),
         )
         jobs.append(mailer.job())
-        figures = Database(standing.direct, {model.name: model.version for model in READ_MODELS})
+        if settings.projection_check:
+            check = BackgroundCheck(standing.direct, keys.reader, settings.projection_check)
+            jobs.append(check.job())
+        relays = Relays(settings, keys.reader, standing.direct, standing.nats_url, wake_up, page_trace)
+        jobs += relays.jobs()
+        figures = Database(standing.direct, {one.name: one.version for one in READ_MODELS}, relays.names)
         stack.push_async_callback(figures.close)
         metrics = Metrics(
             Sources(database=figures, appender=appender, pool=pool, hasher=hasher, version=version("usersd"))
@@ -213,24 +225,26 @@ async def open_service(
         erasing = erasure(settings, standing, keys, pool, bus, stopping)
         yield Service(
             bus=bus,
-            tokens=tokens,
+            tokens=issues.tokens,
             projectors=[
-                Projector(model, keys.reader, standing.direct, wake_up, page_trace) for model in READ_MODELS
+                Projector(model, keys.reader, standing.direct, wake_up, page_trace, SpawnedWorkers(standing))
+                for model in READ_MODELS
             ],
-            relay=Relay(
-                keys.reader,
-                standing.direct,
-                standing.nats_url,
-                wake_up,
-                pii="none" if settings.events_pii == "none" else "full",
-                replicas=settings.stream_replicas,
-                max_age=settings.stream_max_age.total_seconds() if settings.stream_max_age else None,
-                trace=page_trace,
-            ),
+            reactors=issues.reactors,
+            relays=relays.told,
             mailer=mailer,
-            scheduler=Scheduler([*jobs, settling.job(), *erasing.jobs], PostgresClaims(pool), stopping),
+            scheduler=Scheduler([*jobs, *issues.jobs, *erasing.jobs], PostgresClaims(pool), stopping),
             erasure=erasing,
+            checkpointer=Checkpointer(
+                standing.direct,
+                key_of(keys.keyring),
+                file_of(settings),
+                events=settings.checkpoint_events,
+                interval=settings.checkpoint_interval,
+                announce=NatsAnnouncer(standing.nats_url, access_of(settings)) if standing.nats_url else None,
+            ),
             metrics=metrics,
+            changes=changes,
             tracing=tracing,
             instance_id=instance_id,
             pool=pool,
@@ -257,25 +271,3 @@ def _breached(stack: AsyncExitStack, settings: Settings) -> dict[str, Any]:
     breached = BreachedSecrets(settings.breached_secrets)
     stack.callback(breached.close)
     return {"secret_breached": breached.holds}
-
-
-async def _pool(stack: AsyncExitStack, settings: Settings, standing: Standing) -> AsyncConnectionPool:
-    pool: AsyncConnectionPool[psycopg.AsyncConnection] = AsyncConnectionPool(
-        standing.conninfo,
-        min_size=1,
-        max_size=settings.db_pool_size,
-        timeout=5.0,
-        max_waiting=1000,
-        kwargs={"autocommit": True},
-        check=AsyncConnectionPool.check_connection,
-        configure=_configure,
-        open=False,
-        name="usersd",
-    )
-    await pool.open()
-    stack.push_async_callback(pool.close)
-    return pool
-
-
-async def _configure(connection: psycopg.AsyncConnection) -> None:
-    await connection.execute(SETTLED)

@@ -11,8 +11,12 @@ import psycopg
 
 from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
+from application.integrity import IntegrityOperations, LogBehind, LogTorn
 from application.key_operations import KeyOperations
 from application.operations import Operations
+from application.replaying import Replays
+from application.seeding import Seeding
+from application.statistics import Statistics
 from infrastructure.accounts.breached import NoBreachList
 from infrastructure.accounts.clients import PostgresClientAdministration
 from infrastructure.clock import SystemClock
@@ -23,13 +27,14 @@ from infrastructure.logs import configure
 from infrastructure.mail.wording import TemplateError
 from infrastructure.operations.keys import PostgresKeyOperations
 from infrastructure.operations.projections import PostgresOperations
+from infrastructure.operations.statistics import PostgresStatistics
 from infrastructure.postgres.migrate import MigrationError
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
 from infrastructure.settings.dormant import warning as dormant_warning
 from infrastructure.settings.kinds import ROOT_KEY
-from infrastructure.standing import StandingError, attach, open_keys, prepare, stand
+from infrastructure.standing import Keys, Standing, StandingError, attach, open_keys, prepare, stand
 from interfaces.cli.main import main as run_command_line
-from interfaces.cli.output import FAILURE, TRY_AGAIN, USAGE
+from interfaces.cli.output import DIVERGED, FAILURE, TRY_AGAIN, USAGE
 from interfaces.cli.tools import CommandFailed, Shown
 
 _MENDABLE: tuple[type[Exception], ...] = (
@@ -55,16 +60,22 @@ class WiredTools:
 
     def run(self, say: Say) -> None:
         # Imported here because only this command needs the HTTP server.
+        from infrastructure.erasure.ledger import LedgerUnusable
+        from infrastructure.integrity.file import CheckpointFileUnusable
         from infrastructure.mail.mailer import templates_of
-        from infrastructure.serving import CannotListen, NoFirstAdmin, address_of, serve
+        from infrastructure.server.addresses import CannotListen, grpc_place
+        from infrastructure.serving import NoFirstAdmin, address_of, serve
 
         settings = _chosen("run", say)
         configure(settings.log_level)
         with _plainly(CannotListen):
             # A taken port and a template that cannot be used are told before anything is made or started.
             address_of(settings)
+            if settings.grpc_enabled:
+                grpc_place(settings)
             templates_of(settings)
-        with _plainly(CannotListen, NoFirstAdmin), stand(settings) as standing:
+        unfit = (CannotListen, NoFirstAdmin, LedgerUnusable, CheckpointFileUnusable)
+        with _plainly(*unfit), stand(settings) as standing:
             prepare(standing, say)
 
             def ready(address: str) -> None:
@@ -72,7 +83,9 @@ class WiredTools:
                     standing.servers.announce(http=address)
                 say(f"usersd is ready at {address}   (end it with Ctrl-C)")
 
-            serve(settings, standing, open_keys(standing), ready)
+            keys = open_keys(standing)
+            _require_whole_log(settings, standing, keys)
+            serve(settings, standing, keys, ready)
 
     def migrate(self, say: Say) -> None:
         with _plainly(), attach(_chosen("run", say), create=True) as standing:
@@ -94,6 +107,18 @@ class WiredTools:
     def erasures(self) -> AbstractContextManager[ErasureOperations]:
         return _erasures()
 
+    def seeding(self) -> AbstractContextManager[Seeding]:
+        return _seeding()
+
+    def integrity(self) -> AbstractContextManager[IntegrityOperations]:
+        return _integrity()
+
+    def replays(self) -> AbstractContextManager[Replays]:
+        return _replays()
+
+    def statistics(self) -> AbstractContextManager[Statistics]:
+        return _statistics()
+
     def operations(self) -> AbstractContextManager[Operations]:
         return _operations()
 
@@ -103,6 +128,44 @@ def _operations() -> Iterator[Operations]:
     with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresOperations(standing, open_keys(standing))
+
+
+@contextmanager
+def _seeding() -> Iterator[Seeding]:
+    from infrastructure.operations.seed import PostgresSeeding
+
+    settings = _chosen("run", lambda line: None)
+    with _plainly(), attach(settings, create=True) as standing:
+        prepare(standing)
+        yield PostgresSeeding(standing, settings)
+
+
+@contextmanager
+def _replays() -> Iterator[Replays]:
+    from infrastructure.operations.replay import PostgresReplays
+
+    settings = _chosen("run", lambda line: None)
+    with _plainly(), attach(settings) as standing:
+        prepare(standing)
+        yield PostgresReplays(standing, settings, open_keys(standing))
+
+
+@contextmanager
+def _statistics() -> Iterator[Statistics]:
+    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
+        prepare(standing)
+        yield PostgresStatistics(standing.conninfo)
+
+
+@contextmanager
+def _integrity() -> Iterator[IntegrityOperations]:
+    from infrastructure.integrity.file import CheckpointFileUnusable
+    from infrastructure.operations.integrity import PostgresIntegrityOperations
+
+    settings = _chosen("run", lambda line: None)
+    with _plainly(CheckpointFileUnusable), attach(settings) as standing:
+        prepare(standing)
+        yield PostgresIntegrityOperations(standing, settings, open_keys(standing))
 
 
 @contextmanager
@@ -130,6 +193,19 @@ def _erasures() -> Iterator[ErasureOperations]:
     with _plainly(LedgerUnusable), attach(settings) as standing:
         prepare(standing)
         yield PostgresErasureOperations(standing, settings)
+
+
+def _require_whole_log(settings: Settings, standing: Standing, keys: Keys) -> None:
+    from infrastructure.integrity.checkpoint import key_of
+    from infrastructure.integrity.file import file_of
+    from infrastructure.integrity.guard import require_whole_log
+    from infrastructure.nats.configured import access_of
+
+    try:
+        kid = key_of(keys.keyring).kid
+        require_whole_log(standing.direct, file_of(settings), kid, standing.nats_url, access_of(settings))
+    except (LogBehind, LogTorn) as error:
+        raise CommandFailed(str(error), DIVERGED) from None
 
 
 def _load(role: str) -> Loaded:

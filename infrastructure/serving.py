@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
@@ -25,21 +24,26 @@ from domain.errors import Conflict, Invalid
 from domain.user import User
 from domain.values import Role
 from infrastructure.bootstrap import Service, open_service
+from infrastructure.erasure.reapply import reapply_at_start
 from infrastructure.postgres.migrate import MigrationError, pending
 from infrastructure.process import tune
+from infrastructure.reads.readiness import unread
+from infrastructure.server.addresses import CannotListen, free_address, grpc_place
 from infrastructure.server.http import HttpServer
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.observer import observer_of
 from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
-from interfaces.http.operations import Health
+from interfaces.http.operations import Health, Readiness
+from projections.catalogue import READ_MODELS
+
+if TYPE_CHECKING:
+    from infrastructure.server.grpc import GrpcServer
+
+_PAUSED = "SELECT string_agg(DISTINCT name, ', ') FROM projections WHERE live AND paused_at IS NOT NULL"
 
 log = logging.getLogger("usersd")
-
-
-class CannotListen(Exception):
-    """The address is taken or not ours."""
 
 
 class NoFirstAdmin(Exception):
@@ -57,6 +61,7 @@ def serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[s
 async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]) -> None:
     host, port = address_of(settings)
     async with open_service(settings, standing, keys, port=port) as service:
+        await reapply_at_start(service.bus, service.erasure)
         await make_first_admin(service.bus, settings)
         app = application(service, settings, standing)
         server = HttpServer(app, settings, host, port)
@@ -65,6 +70,7 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         tasks = _background(service)
+        grpc = await serve_grpc(service, settings, standing, app)
         tune()
         serving = server.start()
         scheme = "https" if settings.http_server_cert else "http"
@@ -75,21 +81,39 @@ async def _serve(settings: Settings, standing: Standing, keys: Keys, ready: Call
         if serving.done():
             raise CannotListen(f"The HTTP server ended by itself: {serving.exception() or 'no reason given'}")
         log.info("stopping: requests in flight are finished first")
-        await server.stop(settings.shutdown_timeout.total_seconds())
+        within = settings.shutdown_timeout.total_seconds()
+        await asyncio.gather(server.stop(within), *([grpc.stop(within)] if grpc else []))
         app.flush()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def serve_grpc(
+    service: Service, settings: Settings, standing: Standing, app: Outermost
+) -> GrpcServer | None:
+    """Begin to serve gRPC, unless the settings leave it out. Raises CannotListen."""
+    if not settings.grpc_enabled:
+        return None
+    # Imported here because the library is large and not everybody serves gRPC.
+    from infrastructure.server.grpc import GrpcServer
+
+    place = grpc_place(settings)
+    if place.warning:
+        log.warning("%s", place.warning)
+    note = app.access_log.add_call if app.access_log else None
+    server = GrpcServer(service, settings, place, _readiness(service, standing), note)
+    address = await server.start()
+    if standing.servers:
+        standing.servers.announce(grpc=address)
+    log.info("gRPC is ready at %s", address)
+    return server
+
+
 def application(
     service: Service, settings: Settings, standing: Standing, more_routes: Sequence[HTTPRouteHandler] = ()
 ) -> Outermost:
     """The HTTP application of a service, with whatever routes a caller adds."""
-
-    async def readiness() -> dict[str, str]:
-        return {"postgres": await _postgres(service), "schema": await asyncio.to_thread(_schema, standing)}
-
     return create_app(
         service.bus,
         jwks_of=lambda: service.tokens.jwks,
@@ -99,7 +123,7 @@ def application(
             build_time="1970-01-01_00:00:00",
             instance_id=service.instance_id,
         ),
-        readiness=readiness,
+        readiness=_readiness(service, standing),
         max_body_bytes=settings.http_max_body_bytes,
         body_timeout=settings.http_read_timeout.total_seconds(),
         trusted_proxies=settings.trusted_proxies,
@@ -151,7 +175,9 @@ async def make_first_admin(bus: Bus, settings: Settings) -> None:
 
 def _background(service: Service) -> list[asyncio.Task[None]]:
     work: list[Coroutine[Any, Any, Any]] = [projector.run() for projector in service.projectors]
-    work += [service.relay.run(), service.mailer.run(), service.scheduler.run(), service.erasure.run()]
+    work += [relay.run() for relay in service.relays] + [reactor.run() for reactor in service.reactors]
+    work += [service.mailer.run(), service.scheduler.run(), service.erasure.run()]
+    work.append(service.checkpointer.run())
     return [asyncio.create_task(_watched(coroutine)) for coroutine in work]
 
 
@@ -165,25 +191,19 @@ async def _watched(coroutine: Coroutine[Any, Any, Any]) -> None:
 
 def address_of(settings: Settings) -> tuple[str, int]:
     """The address to listen on, after trying it. Raises CannotListen."""
-    host, port = settings.http_host or "0.0.0.0", settings.http_port  # noqa: S104
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        for candidate in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            if candidate[0] is socket.AF_INET:
-                family, kind, _, _, address = candidate
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return str(address[0]), probe.getsockname()[1]
-    except OSError as error:
-        _cannot_listen(host, port, error)
+    return free_address(settings.http_host or "0.0.0.0", settings.http_port, "HTTP")  # noqa: S104
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> NoReturn:
-    raise CannotListen(
-        f"Cannot listen on {host}:{port}: {error.strerror or error}. "
-        "Set MG_USERS_HTTP_HOST and MG_USERS_HTTP_PORT to an address of this machine that is free."
-    ) from None
+def _readiness(service: Service, standing: Standing) -> Readiness:
+    async def readiness() -> dict[str, str]:
+        return {
+            "postgres": await _postgres(service),
+            "schema": await asyncio.to_thread(_schema, standing),
+            "read_models": await _read_models(service),
+            **await _paused(service),
+        }
+
+    return readiness
 
 
 async def _postgres(service: Service) -> str:
@@ -193,6 +213,24 @@ async def _postgres(service: Service) -> str:
         return "ok"
     except Exception as error:
         return type(error).__name__
+
+
+async def _read_models(service: Service) -> str:
+    try:
+        async with service.pool.connection(timeout=2.0) as connection:
+            return await unread(connection, READ_MODELS)
+    except Exception as error:
+        return type(error).__name__
+
+
+async def _paused(service: Service) -> dict[str, str]:
+    """The read models that operators have paused; they answer as they are, so nobody is unready for it."""
+    try:
+        async with service.pool.connection(timeout=2.0) as connection:
+            row = await (await connection.execute(_PAUSED)).fetchone()
+    except Exception:
+        return {}
+    return {"paused": row[0]} if row and row[0] else {}
 
 
 def _schema(standing: Standing) -> str:

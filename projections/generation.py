@@ -18,7 +18,9 @@ UPDATE projections SET position = %s, advanced_at = now()
 WHERE name = %s AND version = %s AND generation = %s"""
 
 _STATE = """
-UPDATE projections SET state = %s, fencing = fencing + 1, owner = NULL, lease_until = '-infinity'
+UPDATE projections
+SET left_at = CASE WHEN live THEN clock_timestamp() ELSE left_at END,
+    state = %s, fencing = fencing + 1, owner = NULL, lease_until = '-infinity'
 WHERE name = %s AND version = %s AND generation = %s"""
 
 _HEAD = "SELECT coalesce(max(position), 0) FROM events"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Collection
 from uuid import uuid4
 
 import psycopg
@@ -73,7 +74,9 @@ class Projector:
             while True:
                 cursor = await connection.execute(_BUILT, (self._model.name, self._model.version))
                 built: dict[int, bool] = dict(await cursor.fetchall())
-                await self._end([number for number in self._followers if number not in built])
+                # One that ended by itself, as nothing should make it, is begun anew.
+                over = {number for number, task in self._followers.items() if task.done()}
+                await self._end(over | (self._followers.keys() - built.keys()))
                 for number in built.keys() - self._followers.keys():
                     follower = self.follower(number)
                     self._followers[number] = asyncio.create_task(follower.run())
@@ -95,7 +98,7 @@ class Projector:
             log.error("%s", error)
             await asyncio.sleep(UNPROVEN)
 
-    async def _end(self, numbers: list[int]) -> None:
+    async def _end(self, numbers: Collection[int]) -> None:
         ending = [self._followers.pop(number) for number in numbers]
         for task in ending:
             task.cancel()

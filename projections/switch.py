@@ -27,10 +27,16 @@ FROZEN = 5
 _LOCK = """
 SELECT generation, live FROM projections WHERE name = %s AND version = %s ORDER BY generation FOR UPDATE"""
 
-_BESIDE = """
-SELECT generation, live FROM projections WHERE name = %s AND version = %s AND state <> 'building'
-  AND paused_at IS NULL
-ORDER BY generation"""
+_NEWER = """
+SELECT generation FROM projections AS p
+WHERE name = %s AND version = %s AND state = 'following' AND paused_at IS NULL AND generation > (
+    SELECT coalesce(max(generation), 0) FROM projections WHERE (name, version) = (p.name, p.version) AND live)
+ORDER BY generation DESC LIMIT 1"""
+
+_LAST = """
+SELECT generation FROM projections
+WHERE name = %s AND version = %s AND state = 'following' AND paused_at IS NULL AND left_at IS NOT NULL
+ORDER BY left_at DESC LIMIT 1"""
 
 
 async def switch(
@@ -73,14 +79,12 @@ async def _try(connection: psycopg.AsyncConnection, pages: LogPages, generation:
 
 
 async def beside(connection: psycopg.AsyncConnection, model: ReadModel, *, newer: bool) -> int:
-    """The generation to switch to: the newest of those that are newer, or older, than the live one.
+    """The generation to switch to: the newest that is newer than the live one, or the one that was read last.
 
     Raises NothingToSwitchTo.
     """
-    cursor = await connection.execute(_BESIDE, (model.name, model.version))
-    found = await cursor.fetchall()
-    live = max((number for number, is_live in found if is_live), default=0)
-    wanted = [number for number, _ in found if (number > live if newer else number < live)]
-    if not wanted:
+    query = _NEWER if newer else _LAST
+    row = await (await connection.execute(query, (model.name, model.version))).fetchone()
+    if row is None:
         raise NothingToSwitchTo(model.name, newer=newer)
-    return int(max(wanted))
+    return int(row[0])

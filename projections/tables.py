@@ -12,14 +12,14 @@ _LOCK = 7310580243119869
 _NEWEST = "SELECT coalesce(max(generation), 0) FROM projections WHERE name = %s AND version = %s"
 
 _UNFINISHED = """
-SELECT generation FROM projections AS p WHERE name = %s AND version = %s AND generation > (
-    SELECT coalesce(max(generation), 0) FROM projections WHERE (name, version) = (p.name, p.version) AND live)
+SELECT generation FROM projections
+WHERE name = %s AND version = %s AND NOT live AND left_at IS NULL
 ORDER BY generation DESC LIMIT 1"""
 
 _OLD = """
-SELECT generation FROM projections AS p WHERE name = %s AND version = %s AND generation < (
-    SELECT generation FROM projections WHERE (name, version) = (p.name, p.version) AND live)
-ORDER BY generation DESC"""
+SELECT generation FROM projections
+WHERE name = %s AND version = %s AND NOT live AND left_at IS NOT NULL
+ORDER BY left_at DESC"""
 
 # Nobody keeps them up to date any more, nor has a moment ago.
 _OLDER = """
@@ -91,7 +91,7 @@ def showing(model: ReadModel, generation: int) -> list[Composed]:
 
 
 def old(connection: psycopg.Connection, model: ReadModel) -> list[int]:
-    """The generations that were live before the present one, the youngest first."""
+    """The generations that were live before the present one, the one that was live last first."""
     return [row[0] for row in connection.execute(_OLD, (model.name, model.version)).fetchall()]
 
 

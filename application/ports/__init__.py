@@ -19,7 +19,7 @@ from application.ports.accounts import (
     Throttle,
     Throttled,
 )
-from application.ports.directory import Cursors, UserDirectory, UserRow
+from application.ports.directory import Cursors, UserDirectory, UserRow, WalkedPage, WalkedUser
 from application.ports.log import Change, EventLog, History, Recorded, Repeats, Unreadable, Visibility
 from application.ports.tokens import LivingSession, Revocations, Rights, SessionGrant, Sessions, Tokens
 from application.security import SecurityFact, SecurityLog
@@ -52,6 +52,8 @@ __all__ = [
     "UserDirectory",
     "UserRow",
     "Visibility",
+    "WalkedPage",
+    "WalkedUser",
 ]
 
 

@@ -17,12 +17,13 @@ NameKind = Literal["email", "username"]
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a valid access token says."""
+    """What a valid access token says; of a personal one (`pat`) it is not known when it expires."""
 
     user_id: UUID
     session_id: UUID
     epoch: int
     expires_at: float
+    kind: Literal["access", "pat"] = "access"
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -21,11 +22,33 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     behind: bool = False
 
 
+class WalkedUser(NamedTuple):
+    """A user as a walk over all of them finds them."""
+
+    id: UUID
+    version: int
+    document: bytes
+
+
+class WalkedPage(NamedTuple):
+    """A stretch of users in the order of their ids, and those in it whose rows may lag behind the log."""
+
+    users: Sequence[WalkedUser]
+    parked: Sequence[UUID]
+
+
 class UserDirectory(Protocol):
     async def find(self, user_id: UUID) -> UserRow | None: ...
 
     async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
         """A part of a list and the exact total, from one snapshot; as documents or as public cards."""
+
+    def walk(self, after: UUID | None, position: int) -> AsyncIterator[WalkedPage]:
+        """Every user whose id is above one, page by page; each row holds its events up to a position.
+
+        Neither a transaction nor a connection is kept between pages. Raises Unavailable, also where the
+        read model turns out to be behind the position.
+        """
 
     async def history(self, user_id: UUID, limit: int, offset: int) -> Page: ...
 

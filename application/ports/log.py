@@ -45,13 +45,17 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that this version of the service cannot read, and why; never to be skipped."""
+    """An event that this version of the service cannot read, and why; never to be skipped.
+
+    `forgotten` says that the user's key was destroyed on purpose, so that nothing waits for this event.
+    """
 
     position: int
     user_id: UUID
     version: int
     name: str
     reason: str
+    forgotten: bool = False
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +110,7 @@ class Repeats(Protocol):
 
 class Visibility(Protocol):
     async def wait(self, position: int, within: float) -> bool:
-        """Whether the read model `users` reaches a position within so many seconds.
+        """Whether the read models behind lists reach a position within so many seconds.
 
-        Answers False at once while the read model is known to be stalled.
+        Answers False at once while they are known to be stalled.
         """

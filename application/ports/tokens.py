@@ -15,11 +15,15 @@ from domain.values import Role
 
 
 class SessionGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """A session to be opened or, after a refresh, one that goes on."""
+    """A session to be opened or, after a refresh, one that goes on.
+
+    `access_token` came with it where another service issues both.
+    """
 
     user_id: UUID
     session_id: UUID
     epoch: int
+    access_token: str = ""
 
 
 class LivingSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +44,8 @@ class Rights(msgspec.Struct, frozen=True):
 class Tokens(Protocol):
     async def access_token(self, grant: SessionGrant, credential: Credential, at: datetime) -> str: ...
 
-    def check_access(self, token: str, at: datetime) -> AccessClaims:
-        """Raises InvalidToken for anything but a valid access token of ours."""
+    async def claims(self, token: str, at: datetime) -> AccessClaims:
+        """Raises InvalidToken for anything but a valid access token, Unavailable where nobody can say."""
 
 
 class Revocations(Protocol):

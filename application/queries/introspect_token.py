@@ -49,7 +49,7 @@ async def handle(query: IntrospectToken, context: Context, ports: Ports) -> Intr
 
 async def _access(token: str, context: Context, ports: Ports) -> Introspection:
     found = await authenticate(token, context, ports)
-    claims = ports.tokens.check_access(token, context.at)
+    claims = await ports.tokens.claims(token, context.at)
     return Introspection(
         active=True,
         token_type="access_token",

@@ -82,6 +82,7 @@ NOTHING_OF_A_USER: frozenset[str] = frozenset(
         "mailers",
         "projection_parts",
         "projections",
+        "reactors",
         "relays",
         "root_key",
         "schedule",

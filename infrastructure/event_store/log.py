@@ -36,6 +36,12 @@ FROM events e LEFT JOIN user_keys k ON k.user_id = e.stream_id
 WHERE e.position > %b AND e.position <= %b
 ORDER BY e.position LIMIT %b""")
 
+_PART = SQL("""
+SELECT e.position, e.stream_id, e.version, e.name, e.state, k.epoch, k.wrapped, k.destroyed_at
+FROM events e LEFT JOIN user_keys k ON k.user_id = e.stream_id
+WHERE e.position > %b AND e.position <= %b AND (uuid_hash(e.stream_id) & 2147483647) %% %b = %b
+ORDER BY e.position""")
+
 log = logging.getLogger("usersd.log")
 
 Row = tuple[int, UUID, int, str, bytes, int | None, bytes | None, datetime | None]
@@ -87,6 +93,15 @@ class EventReader:
         rows: list[Any] = await cursor.fetchall()
         return self.open_page(rows)
 
+    async def read_part(
+        self, connection: psycopg.AsyncConnection, after: int, until: int, number: int, count: int
+    ) -> list[Recorded | Unreadable]:
+        """The events after a position and up to another whose users are of a part, in order."""
+        place = (after, until, count, number)
+        cursor = await connection.execute(_PART, place, prepare=True, binary=True)
+        rows: list[Any] = await cursor.fetchall()
+        return self.open_page(rows)
+
     async def read_stream(
         self, connection: psycopg.AsyncConnection, user_id: UUID
     ) -> list[Recorded | Unreadable]:
@@ -94,6 +109,17 @@ class EventReader:
         cursor = await connection.execute(SQL(_STREAMS), ([user_id],), binary=True)
         rows: list[Any] = await cursor.fetchall()
         return self.open_page(rows)
+
+    async def read_streams(
+        self, connection: psycopg.AsyncConnection, user_ids: Sequence[UUID]
+    ) -> dict[UUID, list[Recorded | Unreadable]]:
+        """Every event of some users, in order, by user."""
+        cursor = await connection.execute(SQL(_STREAMS), (list(user_ids),), binary=True)
+        rows: list[Any] = await cursor.fetchall()
+        streams: dict[UUID, list[Recorded | Unreadable]] = {}
+        for event in self.open_page(rows):
+            streams.setdefault(event.user_id, []).append(event)
+        return streams
 
 
 class PostgresEventLog:
@@ -175,7 +201,14 @@ def _by_stream(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, list[Row
 
 
 def _unreadable(row: Row, reason: str) -> Unreadable:
-    return Unreadable(position=row[0], user_id=row[1], version=row[2], name=row[3], reason=reason)
+    return Unreadable(
+        position=row[0],
+        user_id=row[1],
+        version=row[2],
+        name=row[3],
+        reason=reason,
+        forgotten=row[7] is not None,
+    )
 
 
 def _refusal(error: psycopg.Error) -> Exception:

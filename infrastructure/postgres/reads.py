@@ -18,6 +18,9 @@ V = TypeVar("V")
 
 MAX_KEYS = 500
 
+NOT_BUILT = "What this is answered from is being built from the log; try again later."
+"""A table is missing only until the first generation of a read model is whole: nobody sees part of it."""
+
 # A plan that was cached while a table was empty would scan it whole for ever; point reads never should.
 _INDEXES_ONLY = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
@@ -111,6 +114,8 @@ class PointReads(Generic[K, V]):
 
 
 def _as_refusal(error: BaseException) -> BaseException:
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return Unavailable(NOT_BUILT)
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return Unavailable()
     return error if isinstance(error, Exception) else Unavailable()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import re2  # type: ignore[import-untyped]
+from cryptography import x509
 
 from domain.values import MAX_SECRET_BYTES, check_email, check_name, check_username
 from infrastructure.settings import durations
@@ -22,6 +23,7 @@ _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _DECIMAL = re.compile(r"[0-9]{1,18}")
+_NKEY_SEED = re.compile(r"SU[A-Z2-7]{56}")
 _FRACTION = re.compile(r"[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,3})?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -172,6 +174,12 @@ def _networks(text: str) -> list[Network]:
     return [ipaddress.ip_network(word, strict=False) for word in _words(text)]
 
 
+def _subjects(text: str) -> list[str]:
+    """Names of certificates, brought to the one form in which they are compared."""
+    names = [word.strip() for word in text.split(";") if word.strip()]
+    return [x509.Name.from_rfc4514_string(name).rfc4514_string() for name in names]
+
+
 def _pattern(text: str) -> str:
     compile_pattern(text)
     return text
@@ -201,6 +209,12 @@ def _root_key(text: str) -> bytes:
     if len(key) != ROOT_KEY_BYTES:
         raise ValueError
     return key
+
+
+def _nkey_seed(text: str) -> str:
+    if not _NKEY_SEED.fullmatch(text.strip()):
+        raise ValueError
+    return text.strip()
 
 
 def _first_secret(text: str) -> str:
@@ -243,9 +257,11 @@ WEB_URL = Kind(_web_url, "a URL of the form http://host/path or https://host/pat
 URL_PATH = Kind(_url_path, "a path that begins with /")
 STREAM_URL = Kind(_stream_url, "one or more URLs such as nats://host:4222, separated by commas")
 ORIGINS = Kind(_origins, "a comma list of origins such as https://ui.example.com, or *")
+SUBJECTS = Kind(_subjects, "subjects as RFC 4514 writes them, such as CN=things,O=Example; separated by ';'")
 NETWORKS = Kind(_networks, "a comma list of addresses and networks such as 10.0.0.0/8")
 PATTERN = Kind(_pattern, "a regular expression of RE2")
 ROOT_KEY = Kind(_root_key, f"{ROOT_KEY_BYTES} bytes as base64 or hex")
+NKEY_SEED = Kind(_nkey_seed, "the seed of a user's nkey: SU and 56 letters and digits")
 FIRST_SECRET = Kind(_first_secret, f"a password of at most {MAX_SECRET_BYTES} bytes")
 EMAIL = Kind(_email, "an email of the form name@host")
 USERNAME = Kind(_username, "a username of 1 to 32 letters, digits, '_' and '-'")

@@ -13,7 +13,7 @@ from infrastructure.settings.following import follow
 from infrastructure.settings.inherited import is_service_link
 from infrastructure.settings.kinds import Unfit
 from infrastructure.settings.model import Settings
-from infrastructure.settings.refusals import DEFAULT, refusals
+from infrastructure.settings.refusals import DEFAULT, ONLY_WITH_AUTH, refusals
 from infrastructure.settings.secret import MASK, Secret
 from infrastructure.settings.table import BY_FIELD, KNOWN
 from infrastructure.settings.variable import Variable
@@ -125,6 +125,9 @@ class _Reading:
         unused = sorted(name for name, row in KNOWN.items() if not row.used and name in self.environ)
         if unused:
             self.warnings.append(f"Known from the originals and not used here: {', '.join(unused)}.")
+        idle = sorted(self.sources[field] for field in ONLY_WITH_AUTH if self.sources[field] != DEFAULT)
+        if idle and self.values["auth_grpc_url"] is None:
+            self.warnings.append(f"Without effect while MG_AUTH_GRPC_URL is not set: {', '.join(idle)}.")
 
 
 def load(environ: Mapping[str, str], role: str = "run") -> Loaded:

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_server_cert: Path | None
     grpc_server_key: Path | None
     grpc_client_ca_certs: Path | None
+    grpc_client_subjects: list[str]
+    grpc_enabled: bool
 
     db_host: str | None
     db_port: int
@@ -57,9 +59,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     db_pool_size: int
 
     es_url: Secret[str] | None
+    es_ca_certs: Path | None
+    es_client_cert: Path | None
+    es_client_key: Path | None
+    es_creds: Path | None
+    es_nkey_seed: Secret[str] | None
     stream_replicas: int
     stream_max_age: timedelta | None
+    stream_max_bytes: int | None
+    stream_shards: int
     events_pii: str
+    events_mode: str
     events_format: list[str]
 
     root_key: Secret[bytes] | None
@@ -82,6 +92,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sweep: list[str]
     key_epoch_interval: timedelta
     erasure_ledger: Path | None
+
+    checkpoint_events: int
+    checkpoint_interval: timedelta
+    checkpoint_file: Path | None
+    projection_check: int
 
     access_token_duration: timedelta
     refresh_token_duration: timedelta
@@ -124,9 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     send_telemetry: bool
     telemetry_url: str | None
 
-    spicedb_host: str
+    spicedb_host: str | None
     spicedb_port: int
-    spicedb_pre_shared_key: Secret[str]
+    spicedb_pre_shared_key: Secret[str] | None
+    spicedb_ca_certs: Path | None
 
     @property
     def secret_allowed(self) -> Callable[[str], bool]:

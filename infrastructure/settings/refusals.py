@@ -19,9 +19,13 @@ _ROLES_WITHOUT_STREAM = {"api", "projector", "migrate"}
 _PAIRS = (
     ("http_server_cert", "http_server_key"),
     ("grpc_server_cert", "grpc_server_key"),
+    ("es_client_cert", "es_client_key"),
     ("auth_grpc_client_cert", "auth_grpc_client_key"),
     ("domains_grpc_client_cert", "domains_grpc_client_key"),
 )
+
+ONLY_WITH_AUTH = ("spicedb_host", "spicedb_port", "spicedb_pre_shared_key", "domains_grpc_url")
+"""What an Auth service takes beside it, and what nobody asks without one."""
 
 
 class Refusal(NamedTuple):
@@ -55,6 +59,8 @@ def refusals(settings: Settings, role: str, sources: Mapping[str, str]) -> Itera
     yield from _root_key(settings, names)
     yield from _public_secrets(settings, names)
     yield from _tls(settings, names)
+    yield from _stream(settings, names)
+    yield from _auth_service(settings, names)
 
 
 def listens_beyond_loopback(settings: Settings) -> bool:
@@ -150,4 +156,31 @@ def _tls(settings: Settings, names: _Names) -> Iterator[Refusal]:
                 (authorities, cert),
                 f"{names[cert]} is not set: should be {BY_FIELD[cert].kind.expected}, "
                 f"since {names[authorities]} asks clients for certificates",
+            )
+
+
+def _stream(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    """One way to be known to NATS, and only where there is one to be known to."""
+    if settings.es_creds is not None and settings.es_nkey_seed is not None:
+        yield Refusal(
+            ("es_creds", "es_nkey_seed"),
+            f"{names['es_nkey_seed']}={MASK}: should not be set, since {names['es_creds']} holds a seed",
+        )
+
+
+def _auth_service(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    """An Auth service issues to nobody whom SpiceDB does not hold, and somebody has to write that there."""
+    if settings.auth_grpc_url is None:
+        return
+    why = {
+        "spicedb_host": "where the Auth service looks up every user before it issues tokens",
+        "spicedb_pre_shared_key": "without which nobody is written there",
+        "domains_grpc_url": "which has to be told of users who are gone",
+    }
+    for field, reason in why.items():
+        if getattr(settings, field) is None:
+            yield Refusal(
+                (field, "auth_grpc_url"),
+                f"{names[field]} is not set: should be {BY_FIELD[field].kind.expected}, {reason}, "
+                f"since {names['auth_grpc_url']} is set",
             )

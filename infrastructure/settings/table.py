@@ -194,6 +194,22 @@ _GRPC = Group(
             "The authorities (PEM) whose certificates gRPC clients must show.",
         ),
         Variable(
+            "grpc_client_subjects",
+            ours("GRPC_CLIENT_SUBJECTS"),
+            kinds.SUBJECTS,
+            "",
+            "The subjects of the certificates with which every gRPC method may be called, separated by `;` "
+            "(`openssl x509 -noout -subject -nameopt RFC2253` shows one's own).",
+            unset="none: callers show the credential of a service account",
+        ),
+        Variable(
+            "grpc_enabled",
+            ours("GRPC_ENABLED"),
+            kinds.BOOL,
+            "true",
+            "Whether gRPC is served at all.",
+        ),
+        Variable(
             None,
             ("MF_USERS_GRPC_SERVER_CA_CERTS",),
             kinds.ANY_TEXT,
@@ -316,6 +332,43 @@ _EVENTS = Group(
             legacy=inherited.event_store,
         ),
         Variable(
+            "es_ca_certs",
+            ours("ES_CA_CERTS"),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) that NATS servers are checked by; with them TLS is required.",
+            unset="those of the system, where the URL begins with tls://",
+        ),
+        Variable(
+            "es_client_cert",
+            ours("ES_CLIENT_CERT"),
+            kinds.FILE,
+            None,
+            "The certificate (PEM) that NATS is shown, together with its key; with it TLS is required.",
+        ),
+        Variable(
+            "es_client_key",
+            ours("ES_CLIENT_KEY"),
+            kinds.FILE,
+            None,
+            "The private key (PEM) of the certificate that NATS is shown.",
+        ),
+        Variable(
+            "es_creds",
+            ours("ES_CREDS"),
+            kinds.FILE,
+            None,
+            "A creds file (JWT and seed) that NATS is shown; read anew for every connection.",
+        ),
+        Variable(
+            "es_nkey_seed",
+            ours("ES_NKEY_SEED"),
+            kinds.NKEY_SEED,
+            None,
+            "The seed of the nkey that NATS is shown.",
+            secret=True,
+        ),
+        Variable(
             "stream_replicas",
             ours("STREAM_REPLICAS"),
             whole(1, 5),
@@ -331,6 +384,22 @@ _EVENTS = Group(
             unset="without limit",
         ),
         Variable(
+            "stream_max_bytes",
+            ours("STREAM_MAX_BYTES"),
+            whole(2**20, 2**50),
+            None,
+            "How many bytes of events NATS keeps at most; the oldest go first.",
+            unset="as it is set on the stream, without limit on a new one",
+        ),
+        Variable(
+            "stream_shards",
+            ours("STREAM_SHARDS"),
+            whole(0, 65536),
+            "0",
+            "Over how many shards users are spread (`users.<shard>.<event>`), for tens of millions of them; "
+            "0: each has a subject of their own.",
+        ),
+        Variable(
             "events_pii",
             ours("EVENTS_PII"),
             choice("full", "none"),
@@ -338,11 +407,18 @@ _EVENTS = Group(
             "Whether published events carry names and emails, as the originals' did, or only ids.",
         ),
         Variable(
+            "events_mode",
+            ours("EVENTS_MODE"),
+            choice("structured", "binary"),
+            "structured",
+            "Whether the attributes of a CloudEvent stand in one JSON object with its data, or in headers.",
+        ),
+        Variable(
             "events_format",
             ours("EVENTS_FORMAT"),
             choices("cloudevents", "magistrala", "mainflux"),
             "cloudevents",
-            "The forms in which each event is published.",
+            "The forms in which each event is published, each to its own stream or subjects.",
         ),
     ),
 )
@@ -500,6 +576,41 @@ _ACCOUNTS = Group(
     ),
 )
 
+_LOG = Group(
+    "Integrity of the log",
+    (
+        Variable(
+            "checkpoint_events",
+            ours("CHECKPOINT_EVENTS"),
+            whole(1, 10**9),
+            "100000",
+            "After how many events at most the log gets a signed checkpoint.",
+        ),
+        Variable(
+            "checkpoint_interval",
+            ours("CHECKPOINT_INTERVAL"),
+            kinds.DURATION,
+            "10m",
+            "After how long at most an event is covered by a signed checkpoint.",
+        ),
+        Variable(
+            "checkpoint_file",
+            ours("CHECKPOINT_FILE"),
+            kinds.PATH,
+            None,
+            "The file, outside the database, that keeps the checkpoints; keep copies of it elsewhere.",
+            unset="`log-checkpoints.jws` in the data directory",
+        ),
+        Variable(
+            "projection_check",
+            ours("PROJECTION_CHECK"),
+            whole(0, 1_000_000),
+            "1000",
+            "Of how many users a minute the rows of each read model are compared with the log; 0: of none.",
+        ),
+    ),
+)
+
 _TOKENS = Group(
     "Tokens",
     (
@@ -597,13 +708,14 @@ _AUTH = Group(
             choice("ES256", "EdDSA", "RS256", "HS256", "HS384", "HS512"),
             None,
             "How a remote Auth service signs: HS… is checked by asking it, the rest by its public keys.",
+            unset="by its public keys",
         ),
         Variable(
             "domains_grpc_url",
             both("DOMAINS_GRPC_URL"),
             kinds.TARGET,
             None,
-            "The Domains service, which is told when an account is erased.",
+            "The Domains service, which is told when an account is erased; needed with an Auth service.",
             unset="nobody is told but the readers of events",
         ),
         Variable(
@@ -633,6 +745,29 @@ _AUTH = Group(
             kinds.FILE,
             None,
             "The authorities (PEM) that vouch for the Domains service; naming them turns TLS on.",
+        ),
+        Variable(
+            "spicedb_host",
+            both("SPICEDB_HOST"),
+            kinds.HOST,
+            None,
+            "The host of the SpiceDB where the Auth service looks up who is an admin; needed with one.",
+        ),
+        Variable("spicedb_port", both("SPICEDB_PORT"), kinds.PORT, "50051", "The port of SpiceDB."),
+        Variable(
+            "spicedb_pre_shared_key",
+            both("SPICEDB_PRE_SHARED_KEY"),
+            kinds.ANY_TEXT,
+            None,
+            "The key of SpiceDB; needed with an Auth service.",
+            secret=True,
+        ),
+        Variable(
+            "spicedb_ca_certs",
+            ("MG_SPICEDB_CA_CERTS",),
+            kinds.FILE,
+            None,
+            "The authorities (PEM) that vouch for SpiceDB; naming them turns TLS on.",
         ),
     ),
 )
@@ -793,26 +928,6 @@ _OBSERVING = Group(
 _ELSEWHERE = Group(
     "Read and not used",
     (
-        Variable(
-            "spicedb_host",
-            both("SPICEDB_HOST"),
-            kinds.TEXT,
-            "localhost",
-            "The host of SpiceDB, where Magistrala kept who is an admin; here the log does.",
-            used=False,
-        ),
-        Variable(
-            "spicedb_port", both("SPICEDB_PORT"), kinds.PORT, "50051", "The port of SpiceDB.", used=False
-        ),
-        Variable(
-            "spicedb_pre_shared_key",
-            both("SPICEDB_PRE_SHARED_KEY"),
-            kinds.ANY_TEXT,
-            "12345678",
-            "The key of SpiceDB.",
-            secret=True,
-            used=False,
-        ),
         *foreign(
             "OAUTH_UI_REDIRECT_URL",
             "OAUTH_UI_ERROR_URL",
@@ -840,6 +955,7 @@ GROUPS = (
     _EVENTS,
     _KEYS,
     _ACCOUNTS,
+    _LOG,
     _TOKENS,
     _AUTH,
     _MAIL,

@@ -130,7 +130,11 @@ class LocalTokens:
         headers = {"kid": self._active.kid, "typ": "at+jwt"}
         return jwt.encode(claims, self._active.private, self._active.algorithm, headers)
 
+    async def claims(self, token: str, at: datetime) -> AccessClaims:
+        return self.check_access(token, at)
+
     def check_access(self, token: str, at: datetime) -> AccessClaims:
+        """Raises InvalidToken for anything but a valid access token of ours."""
         claims = self._checked.get(token)
         if claims is None:
             claims = self._check(token, at)

@@ -33,7 +33,7 @@ def tail(tools: Tools, after: int | None, follow: bool, personal: bool, as_json:
     async def print_all(work: Operations) -> None:
         start = max(0, await work.head() - 10) if after is None else after
         async for event in work.tail(start, follow=follow):
-            _print(event, personal=personal, as_json=as_json)
+            print_event(event, personal=personal, as_json=as_json)
 
     with tools.operations() as work:
         try:
@@ -55,12 +55,12 @@ def show(tools: Tools, what: str, personal: bool, as_json: bool) -> None:
         if what.isdigit():
             async for event in work.tail(int(what) - 1, follow=False):
                 if event.position == int(what):
-                    _print(event, personal=personal, as_json=as_json)
+                    print_event(event, personal=personal, as_json=as_json)
                     found += 1
                 break
             return found
         for event in await work.stream(UUID(what)):
-            _print(event, personal=personal, as_json=as_json)
+            print_event(event, personal=personal, as_json=as_json)
             found += 1
         return found
 
@@ -71,7 +71,8 @@ def show(tools: Tools, what: str, personal: bool, as_json: bool) -> None:
             fail(f"There is nothing at {what}.")
 
 
-def _print(event: Recorded | Unreadable, *, personal: bool, as_json: bool) -> None:
+def print_event(event: Recorded | Unreadable, *, personal: bool, as_json: bool) -> None:
+    """One event on one line, what is personal in it left out unless it is asked for."""
     shown = _shown(event, personal=personal)
     if as_json:
         line(shown)

@@ -7,11 +7,15 @@ import rich_click as click
 from interfaces.cli.accounts import erasures, sweep, users
 from interfaces.cli.clients import clients
 from interfaces.cli.config import config
+from interfaces.cli.dev import dev
 from interfaces.cli.events import events
+from interfaces.cli.integrity import restore
 from interfaces.cli.keys import keys
 from interfaces.cli.output import fail
 from interfaces.cli.projections import projections
+from interfaces.cli.replay import replay
 from interfaces.cli.run import migrate, run
+from interfaces.cli.stats import stats
 from interfaces.cli.tools import CommandFailed, Tools
 
 
@@ -22,12 +26,28 @@ def usersd() -> None:
 
     Settings come from environment variables; `usersd config check` shows them. Data goes to standard
     output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong use or wrong
-    settings, 75 try again later.
+    settings, 65 the log is older than what was made from it, 75 try again later.
     """
 
 
-for command in (run, migrate, projections, events, clients, config, keys, sweep, users, erasures):
+for command in (
+    run,
+    migrate,
+    projections,
+    events,
+    clients,
+    config,
+    keys,
+    sweep,
+    users,
+    erasures,
+    restore,
+    stats,
+    dev,
+):
     usersd.add_command(command)
+
+events.add_command(replay)
 
 
 def main(tools: Tools) -> None:

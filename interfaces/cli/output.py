@@ -12,6 +12,7 @@ from rich.table import Table
 
 FAILURE = 1
 USAGE = 2
+DIVERGED = 65  # EX_DATAERR: the log is older than what was made from it; starting again does not help
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: a script may repeat the command
 
 err = Console(stderr=True, highlight=False)

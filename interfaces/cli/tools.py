@@ -11,8 +11,12 @@ import msgspec
 
 from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
+from application.integrity import IntegrityOperations
 from application.key_operations import KeyOperations
 from application.operations import Operations
+from application.replaying import Replays
+from application.seeding import Seeding
+from application.statistics import Statistics
 
 
 class CommandFailed(Exception):
@@ -56,5 +60,17 @@ class Tools(Protocol):
     def erasures(self) -> AbstractContextManager[ErasureOperations]:
         """What operators end accounts with, on the same servers."""
 
+    def seeding(self) -> AbstractContextManager[Seeding]:
+        """What fills a database with invented users, made where there is none yet."""
+
+    def integrity(self) -> AbstractContextManager[IntegrityOperations]:
+        """What operators look after the log itself with, on the same servers."""
+
+    def statistics(self) -> AbstractContextManager[Statistics]:
+        """What there is to say about the users as a whole."""
+
     def operations(self) -> AbstractContextManager[Operations]:
         """What operators work with, on the servers of a running service or on those of the settings."""
+
+    def replays(self) -> AbstractContextManager[Replays]:
+        """What tells one consumer again what the log holds, on the same servers."""

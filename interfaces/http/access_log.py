@@ -29,6 +29,19 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class CallLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a call over gRPC: its method and the name of its status."""
+
+    time: datetime
+    level: str = "INFO"
+    msg: str
+    logger: str = "usersd.access"
+    rpc: str
+    code: str
+    seconds: float
+    request_id: str
+
+
 class AccessLog:
     """Hands lines of JSON to `write`."""
 
@@ -39,8 +52,6 @@ class AccessLog:
 
     def add(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
         """Note a request that was answered."""
-        if not self._lines:
-            asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
         line = Line(
             time=datetime.now(UTC),
             msg="answered",
@@ -50,6 +61,23 @@ class AccessLog:
             seconds=round(seconds, 6),
             request_id=request_id,
         )
+        self._keep(line)
+
+    def add_call(self, rpc: str, code: str, seconds: float, request_id: str) -> None:
+        """Note a call over gRPC that has ended."""
+        line = CallLine(
+            time=datetime.now(UTC),
+            msg="answered",
+            rpc=rpc,
+            code=code,
+            seconds=round(seconds, 6),
+            request_id=request_id,
+        )
+        self._keep(line)
+
+    def _keep(self, line: msgspec.Struct) -> None:
+        if not self._lines:
+            asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
         self._lines.append(self._encode(line))
 
     def flush(self) -> None:

@@ -69,6 +69,11 @@ class Outermost:
             if isinstance(route, HTTPRoute)
         }
 
+    @property
+    def access_log(self) -> AccessLog | None:
+        """Where a line per request goes; calls over gRPC leave theirs there too."""
+        return self._access_log
+
     def flush(self) -> None:
         """Write what the access log still holds."""
         if self._access_log is not None:

@@ -174,7 +174,8 @@ def view_answer(request: AnyRequest, view: UserView) -> Response[bytes]:
 
 def page_answer(page: Page, key: str = "users") -> Response[bytes]:
     """A page; its items are JSON already."""
-    head = f'{{"limit":{page.limit},"offset":{page.offset},"total":{page.total},"{key}":['
+    relation = f',"total_relation":"{page.total_relation}"' if page.total_relation else ""
+    head = f'{{"limit":{page.limit},"offset":{page.offset},"total":{page.total}{relation},"{key}":['
     return Response(head.encode() + b",".join(page.users) + b"]}", media_type=JSON)
 
 

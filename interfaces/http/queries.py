@@ -15,6 +15,7 @@ from application.queries.list_users import ListUsers
 from application.queries.search_users import SearchUsers
 from domain.errors import Fault
 from domain.values import Role, Status, check_metadata
+from interfaces.http.reading import EMPTY_COUNTS
 
 MAX_LIMIT = 100
 MAX_TEXT_CHARACTERS = 254
@@ -51,9 +52,11 @@ Moment = Annotated[
     str, msgspec.Meta(max_length=64, description="A time of RFC 3339; the bounds belong to the range.")
 ]
 Cursor = Annotated[
-    str,
+    Annotated[str, msgspec.Meta(max_length=8192)] | None,
     msgspec.Meta(
-        max_length=8192, description="Where the page begins: from the Link header of the page before."
+        description="Where the page begins: from the Link header of the page before, or empty for the first "
+        "page. With it, a total that would take long to count is cut short, and `total_relation` says so.",
+        extra=EMPTY_COUNTS,
     ),
 ]
 GoBool = Literal["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
@@ -64,7 +67,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: Limit = 10
     offset: Offset = 0
-    cursor: Cursor = ""
+    cursor: Cursor = None
     order: Order = "updated_at"
     dir: Direction = "desc"
     status: Literal["enabled", "disabled", "deleted", "all"] = "enabled"
@@ -118,7 +121,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
             direction=self.dir,
         )
         only_total = self.only_total[0] in "1tT"
-        paging = Paging(limit=self.limit, offset=self.offset, cursor=self.cursor, only_total=only_total)
+        cursor = _cursor(self.cursor, self.offset)
+        paging = Paging(limit=self.limit, offset=self.offset, cursor=cursor, only_total=only_total)
         return ListUsers(filter=filter, paging=paging)
 
 
@@ -127,7 +131,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: Annotated[int, msgspec.Meta(ge=0, description=f"More than {MAX_LIMIT} counts as that.")] = 10
     offset: Offset = 0
-    cursor: Cursor = ""
+    cursor: Cursor = None
     username: Text = ""
     first_name: Text = ""
     last_name: Text = ""
@@ -150,7 +154,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
             first_name=self.first_name,
             last_name=self.last_name,
             id=self.id,
-            paging=Paging(limit=limit, offset=self.offset, cursor=self.cursor),
+            paging=Paging(limit=limit, offset=self.offset, cursor=_cursor(self.cursor, self.offset)),
         )
 
 
@@ -171,7 +175,12 @@ class SecurityLogQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
 
 
-def _cursor_faults(cursor: str, offset: int) -> Iterator[Fault]:
+def _cursor(cursor: str | None, offset: int) -> str | None:
+    """Where an offset is given, an empty cursor says nothing."""
+    return None if offset else cursor
+
+
+def _cursor_faults(cursor: str | None, offset: int) -> Iterator[Fault]:
     if cursor and offset:
         yield Fault("/offset", "A cursor says where the page begins; an offset cannot too.")
 

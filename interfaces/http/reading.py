@@ -19,6 +19,9 @@ _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
 _NUMBER = re.compile(r"-?[0-9]{1,40}")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
+EMPTY_COUNTS = {"empty counts": True}
+"""Marks a parameter, as the `extra` of its msgspec.Meta, whose empty value is not the same as none."""
+
 MAX_PARAMETERS = 100
 MAX_FAULTS = 100
 """How many faults one answer lists, lest a small request be answered with a large one."""
@@ -44,9 +47,9 @@ def read_json(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]] 
 
 
 def read_query(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]] | None = None) -> S:
-    """A query string as `shape`; an empty value counts as absent, an unknown name is ignored.
+    """A query string as `shape`; an empty value counts as absent where it is not said to count.
 
-    Raises Invalid as `read_json` does, and for a known name that is given twice.
+    An unknown name is ignored. Raises Invalid as `read_json` does, and for a known name that is given twice.
     """
     names = {field.encode_name for field in msgspec.structs.fields(shape)}
     value: dict[str, str] = {}
@@ -60,11 +63,16 @@ def read_query(raw: bytes, shape: type[S], check: Callable[[S], Iterator[Fault]]
             faults.append(Fault(f"/{name}", "This parameter holds U+0000."))
         value[name] = text
     numbers = {field.encode_name for field in msgspec.structs.fields(shape) if int in get_args(field.type)}
+    empties = {
+        field.encode_name
+        for field in msgspec.structs.fields(shape)
+        if any(getattr(part, "extra", None) == EMPTY_COUNTS for part in get_args(field.type))
+    }
     # msgspec's own lax conversion would take 1e1 and 10.0 for a whole number.
     given = {
         name: int(text) if name in numbers and _NUMBER.fullmatch(text) else text
         for name, text in value.items()
-        if text
+        if text or name in empties
     }
     result = _convert(given, shape, "", faults)
     _refuse(faults, check(result) if check else ())

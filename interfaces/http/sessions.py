@@ -33,13 +33,14 @@ from interfaces.http.reading import read_query
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session, under the name of the refresh token that goes on with it.
 
+    Of sessions that the platform's Auth service keeps, only `id` and `description` are known.
     `network` is the prefix of the address of the last use, `opened_from` that of the login; both are left out
     where it is not known. `current` marks the session that asks.
     """
 
     id: UUID
-    created_at: datetime
-    last_used_at: datetime
+    created_at: datetime | None = None
+    last_used_at: datetime | None = None
     description: str = ""
     user_agent: str = ""
     opened_from: str = ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from litestar import Controller, Response, get
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from application.queries.list_users import ListUsers
 from application.queries.search_users import SearchUsers
 from application.queries.user_history import UserHistory
+from application.queries.view_feed import ViewFeed
 from application.queries.view_user import ViewUser
 from interfaces.http.caller import (
     AnyRequest,
@@ -18,13 +22,14 @@ from interfaces.http.caller import (
     user_in_path,
     view_answer,
 )
+from interfaces.http.feed import NDJSON, FeedQuery, feed_lines
 from interfaces.http.oauth import reader
 from interfaces.http.queries import HistoryQuery, ListQuery, SearchQuery
 from interfaces.http.reading import read_query
 
 
 class UserQueries(Controller):
-    """Profile, view, list, search and history."""
+    """Profile, view, list, search, history and feed."""
 
     path = "/users"
 
@@ -55,6 +60,24 @@ class UserQueries(Controller):
         context = await reader(request)
         wanted = read_query(request.scope["query_string"], SearchQuery, SearchQuery.faults)
         return list_answer(request, await bus_of(request).ask(wanted.question(), context))
+
+    @get(
+        "/feed",
+        opt={
+            "query": FeedQuery,
+            "command": ViewFeed,
+            "access": "signed in or service",
+            "answer": (200, "Feed"),
+            "media_type": NDJSON,
+        },
+    )
+    async def feed(self, request: AnyRequest) -> Stream:
+        context = await reader(request)
+        wanted = read_query(request.scope["query_string"], FeedQuery)
+        question = ViewFeed(after=UUID(wanted.after) if wanted.after else None)
+        found = await bus_of(request).ask(question, context)
+        headers = {"Cache-Control": "no-store"}
+        return Stream(feed_lines(request, found), media_type=NDJSON, headers=headers)
 
     @get("/profile", opt={"command": ViewUser, "conditional_get": True, "answer": (200, "Document")})
     async def profile(self, request: AnyRequest) -> Response[bytes]:

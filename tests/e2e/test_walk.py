@@ -88,16 +88,22 @@ def test_the_example_prints_the_events_and_goes_on_where_it_stopped(
 
 
 def test_the_command_line_attaches_to_the_service_that_runs(walked: Program, http: httpx.Client) -> None:
-    assert [row["name"] for row in data(walked.cli("projections", "list", "--json"))] == ["users", "history"]
+    listed = data(walked.cli("projections", "list", "--json"))
+    assert [row["name"] for row in listed] == ["users", "history", "signups"]
     rebuilt = walked.cli("projections", "rebuild", "users")
     assert (rebuilt.code, rebuilt.out) == (0, ""), rebuilt
-    assert rebuilt.err == "users: rebuilt as generation 2, at position 3\n"
-    status = {row["name"]: row for row in data(walked.cli("projections", "status", "--json"))}
-    assert {name: (row["generation"], row["lag_events"]) for name, row in status.items()} == {
-        "users": (2, 0),
-        "history": (1, 0),
+    told = rebuilt.err.splitlines()
+    assert "users: rebuilt as generation 2, at position 3" in told
+    assert any(line.startswith("users: switched in ") for line in told)
+    assert "not the same" not in rebuilt.err
+    status = data(walked.cli("projections", "status", "--json"))
+    assert {(row["name"], row["generation"], row["state"]) for row in status} == {
+        ("users", 1, "following"),
+        ("users", 2, "live"),
+        ("history", 1, "live"),
+        ("signups", 1, "live"),
     }
-    assert {row["state"] for row in status.values()} <= {"running", "no owner"}
+    assert {row["lag_events"] for row in status if row["state"] == "live"} == {0}
     assert "generation" in walked.cli("projections", "status").out
     assert http.get("/readyz").status_code == 200
 
@@ -137,14 +143,12 @@ def test_stopped_the_service_leaves_its_data_to_the_command_line_and_to_its_next
     walked.terminate()
     assert walked.wait() == 0
     assert data(walked.cli("events", "tail", "--json"))[-1]["position"] == 3
-    assert data(walked.cli("projections", "rebuild", "history", "--json")) == [
-        {"name": "history", "generation": 2, "position": 3, "parked": 0}
-    ]
+    (rebuilt,) = data(walked.cli("projections", "rebuild", "history", "--json"))
+    assert rebuilt.pop("switched_in_milliseconds") > 0
+    assert rebuilt == {"name": "history", "generation": 2, "position": 3, "parked": 0, "corrected": 0}
     status = data(walked.cli("projections", "status", "--json"))
-    assert {(row["name"], row["generation"], row["state"]) for row in status} == {
-        ("history", 2, "no owner"),
-        ("users", 2, "no owner"),
-    }
+    live = {(row["name"], row["generation"], row["owner"]) for row in status if row["state"] == "live"}
+    assert live == {("history", 2, None), ("users", 2, None), ("signups", 1, None)}
     assert not servers_of(walked)
     walked.start()
     with httpx.Client(base_url=walked.url, timeout=30, trust_env=False) as http:

@@ -28,7 +28,7 @@ def test_the_keyring_of_a_database_is_made_once_and_opens_again(database: str) -
     assert one.refresh_key == again.refresh_key
     made = one.new_user_key(USER)
     again.user_key(USER, made.epoch, made.wrapped)
-    assert purposes == [("cursor",), ("lookup",), ("mail",), ("refresh",), ("seal",)]
+    assert purposes == [("checkpoint",), ("cursor",), ("lookup",), ("mail",), ("refresh",), ("seal",)]
 
 
 def test_a_wrong_root_key_is_refused_and_changes_nothing(database: str) -> None:
@@ -67,7 +67,9 @@ def test_two_databases_have_nothing_in_common_under_one_root_key(database: str) 
 
 
 def test_a_users_key_is_bound_to_its_user_and_epoch() -> None:
-    keys = Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32, 2: b"s" * 32}, b"c" * 32, b"m" * 32)
+    keys = Keyring(
+        b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32, 2: b"s" * 32}, b"c" * 32, b"m" * 32, b"k" * 32
+    )
     made = keys.new_user_key(USER)
     assert made.epoch == 2
     keys.user_key(USER, 2, made.wrapped)

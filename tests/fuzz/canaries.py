@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
 import re
 from typing import Literal
@@ -56,8 +57,18 @@ def found(data: bytes) -> dict[str, bytes]:
     places: dict[str, bytes] = {}
     for match in _ANY.finditer(data):
         kind = match.lastgroup or ""
+        if kind == "jwt" and _is_a_statement(match[0]):
+            continue
         places.setdefault(kind, data[max(0, match.start() - 60) : match.end() + 40])
     return places
+
+
+def _is_a_statement(token: bytes) -> bool:
+    """Whether a JWS opens nothing: a checkpoint of the log is meant for everybody's eyes."""
+    header = token.split(b".")[0]
+    with contextlib.suppress(ValueError):
+        return b"usersd-log-checkpoint+json" in base64.urlsafe_b64decode(header + b"=" * (-len(header) % 4))
+    return False
 
 
 def words(kind: Kind, data: bytes) -> set[bytes]:

@@ -91,7 +91,7 @@ def valid(operation: Operation, pool: Pool, chance: random.Random, subject: Acco
     caller = subject if chance.random() < 0.5 and subject.access else pool.signed_in(chance)
     if operation.name in ("change_role", "enable", "disable"):
         caller = pool.root
-    if operation.name == "list_users" and chance.random() < 0.6:
+    if operation.name in ("list_users", "feed") and chance.random() < 0.6:
         caller = pool.root
     if operation.name in ("change_secret", "profile", "refresh", "revoke_all_refresh_tokens"):
         caller = subject
@@ -159,6 +159,7 @@ def _query(operation: Operation, subject: Account, pool: Pool, chance: random.Ra
         "metadata": lambda: '%7B"site":1%7D',
         "created_from": lambda: "2020-01-01T00:00:00Z",
         "created_to": lambda: "2100-01-01T00:00:00Z",
+        "after": lambda: subject.id,
         "only_total": lambda: chance.choice(("true", "false")),
     }
     chosen = [name for name in operation.query if chance.random() < 0.25]

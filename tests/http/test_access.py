@@ -57,6 +57,7 @@ ROUTES: dict[tuple[str, str], Row] = {
     ("POST", "/users"): for_all(201, {"register": "somebody new"}),
     ("GET", "/users"): Row(None, 403, 403, 200),
     ("GET", "/users/search"): Row(None, 200, 200, 200),
+    ("GET", "/users/feed"): Row(None, 403, 403, 200),
     ("GET", "/users/profile"): Row(None, 200, 200, 200),
     ("GET", "/users/{user_id}"): Row(None, 200, 200, 200),
     ("GET", "/users/{user_id}/history"): Row(None, 200, 403, 200),

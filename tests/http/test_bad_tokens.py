@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from application.ports import SessionGrant
+from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from tests.http.answers import accepted, refused
 from tests.http.conftest import Cast
@@ -28,7 +29,9 @@ def signed_by_us(cast: Cast, claims: dict[str, Any], header: dict[str, Any]) -> 
 
 
 def key_of(cast: Cast) -> SigningKey:
-    key = cast.client.service.tokens.active
+    tokens = cast.client.service.tokens
+    assert isinstance(tokens, LocalTokens)
+    key = tokens.active
     assert key is not None
     return key
 

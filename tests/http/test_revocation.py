@@ -111,7 +111,7 @@ async def test_without_a_database_a_token_is_believed_for_a_second_and_then_503(
         await eventually(settled)
         proxy.mode = "refuse"
         proxy._cut_all()
-        claims = client.service.tokens.check_access(
+        claims = await client.service.tokens.claims(
             headers["Authorization"].split(" ")[1], client.service.bus.ports.clock.now()
         )
         assert (await revocations.check(claims)).role is Role.USER

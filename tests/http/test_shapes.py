@@ -187,7 +187,7 @@ async def test_health_and_probes_and_keys_are_open_to_all(cast: Cast) -> None:
     assert (health.json()["status"], health.json()["description"]) == ("pass", "users service")
     assert accepted(await http.get("/livez")) == {"status": "pass"}
     assert accepted(await http.get("/readyz")) == {
-        "status": "pass", "checks": {"postgres": "ok", "schema": "ok"}
+        "status": "pass", "checks": {"postgres": "ok", "schema": "ok", "read_models": "ok"}
     }  # fmt: skip
     keys = await http.get("/.well-known/jwks.json")
     assert accepted(keys) == accepted(await http.get("/keys/.well-known/jwks.json"))

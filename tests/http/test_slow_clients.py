@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.waiting import eventually
 HEAD, IDLE, WRITE = 0.4, 1.5, 0.4
 """Seconds. The server closes what is idle for longer than head and idle together by itself."""
 LARGE = 40_000_000
+PARTS = 80
 GET = b"GET /small HTTP/1.1\r\nHost: usersd\r\n\r\n"
 
 pytestmark = pytest.mark.skipif(not CAN_LOOK, reason="connections are watched on Linux only")
@@ -29,6 +31,7 @@ class App:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.go = asyncio.Event()
+        self.sent = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -39,6 +42,12 @@ class App:
         self.asked.set()
         if scope["path"] == "/waits":
             await self.go.wait()
+        if scope["path"] == "/parts":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for self.sent in range(1, PARTS + 1):
+                await send({"type": "http.response.body", "body": b"x" * (LARGE // PARTS), "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return
         body = b"x" * (LARGE if scope["path"] == "/large" else 2)
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
@@ -118,6 +127,29 @@ async def test_a_request_in_flight_is_never_too_slow(strict: Listening, app: App
 async def test_an_answer_that_nobody_reads_is_dropped(strict: Listening) -> None:
     async with strict.wire(receive_buffer=4096) as wire:
         await wire.send(b"GET /large HTTP/1.1\r\nHost: usersd\r\n\r\n")
+        await eventually(lambda: _holds_no_connection(strict))
+        assert len(await wire.rest()) < LARGE
+
+
+async def test_an_answer_in_parts_may_take_as_long_as_its_parts_are_read(strict: Listening) -> None:
+    async with strict.wire(receive_buffer=1 << 16) as wire:
+        await wire.send(b"GET /parts HTTP/1.1\r\nHost: usersd\r\nConnection: close\r\n\r\n")
+        received, started = 0, monotonic()
+        while data := await wire.reader.read(1 << 20):
+            received += len(data)
+            await asyncio.sleep(max(0.0, 4 * WRITE * received / LARGE - (monotonic() - started)))
+        assert received > LARGE
+        assert monotonic() - started > 3 * WRITE
+
+
+async def test_an_answer_in_parts_that_nobody_reads_is_neither_made_to_its_end_nor_kept(
+    strict: Listening, app: App
+) -> None:
+    async with strict.wire(receive_buffer=4096) as wire:
+        await wire.send(b"GET /parts HTTP/1.1\r\nHost: usersd\r\n\r\n")
+        await app.asked.wait()
+        await asyncio.sleep(WRITE / 2)
+        assert app.sent < PARTS / 2
         await eventually(lambda: _holds_no_connection(strict))
         assert len(await wire.rest()) < LARGE
 

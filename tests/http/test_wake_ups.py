@@ -46,5 +46,6 @@ async def test_the_progress_of_one_read_model_is_not_hidden_by_that_of_another()
         waiting = asyncio.create_task(visibility.wait(7, 60))
         await asyncio.sleep(0)
         signal.fire("users:1:7")
+        signal.fire("signups:1:7")
         signal.fire("history:1:7")  # in the same turn of the loop
         assert await asyncio.wait_for(waiting, 0.5)

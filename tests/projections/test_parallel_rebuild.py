@@ -23,7 +23,7 @@ from projections.rebuild import rebuild
 from projections.users.projector import Users
 from tests.projections.commanding import rebuild_and_die, rebuild_and_get
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
-from tests.projections.test_rebuild import generations, writing
+from tests.projections.test_rebuild import generations
 from tests.support.databases import ROOT_KEY, standing
 from tests.support.waiting import eventually
 from tests.support.writer import Writer
@@ -50,10 +50,12 @@ async def test_parts_that_are_filled_at_once_make_the_same_rows(writer: Writer, 
     users = await writer.random_history(5, users=60, events_each=4)
     for user in users[:3]:
         writer.forget(user)
-    async with projecting(writer), writing(writer):
+    async with projecting(writer):
+        written = asyncio.create_task(writer.random_history(6, users=40, events_each=4))
         workers = SpawnedWorkers(standing(writer.conninfo))
         # The rate makes pages of a few events, so that the workers write many times at once.
         rebuilt = await rebuild(model, writer.reader, writer.conninfo, workers=workers, parallel=3, rate=300)
+        await written
     assert len(workers.running) == 3
     assert (rebuilt.generation, rebuilt.parked) == (2, 0)
     async with projecting(writer):

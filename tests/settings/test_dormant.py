@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from infrastructure.settings import Settings, load, markdown
+from infrastructure.settings import Settings, dormant, load, markdown
 from infrastructure.settings.dormant import DORMANT, warning
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,8 @@ def test_each_setting_is_used_or_said_to_change_nothing_yet() -> None:
     assert not used & DORMANT
 
 
-def test_a_dormant_setting_that_is_set_is_warned_about() -> None:
+def test_a_dormant_setting_that_is_set_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dormant, "DORMANT", frozenset({"domains_grpc_url"}))
     loaded = load({"MG_DOMAINS_GRPC_URL": "domains:7003", "MG_USERS_LOG_LEVEL": "warn"})
     assert warning(loaded.sources) == "Read, and without effect in this version: MG_DOMAINS_GRPC_URL."
     assert warning(load({"MG_USERS_LOG_LEVEL": "warn"}).sources) is None

@@ -8,6 +8,21 @@ import pytest
 
 from infrastructure.settings import SettingsError, load
 
+AUTH_SERVICE = {
+    "MG_AUTH_GRPC_URL": "auth:7001",
+    "MG_SPICEDB_HOST": "spicedb",
+    "MG_SPICEDB_PRE_SHARED_KEY": "hush",
+    "MG_DOMAINS_GRPC_URL": "domains:7003",
+}
+
+
+def test_what_only_an_auth_service_takes_is_said_to_have_no_effect_without_one() -> None:
+    environ = {"MG_SPICEDB_HOST": "spicedb", "MG_DOMAINS_GRPC_URL": "domains:7003"}
+    assert load(environ).warnings == [
+        "Without effect while MG_AUTH_GRPC_URL is not set: MG_DOMAINS_GRPC_URL, MG_SPICEDB_HOST."
+    ]
+    assert load(AUTH_SERVICE).warnings == []
+
 
 @pytest.mark.parametrize(
     "url", ["amqp://guest:hush@localhost:5682/", "redis://localhost:6379/0", "REDISS://x"]
@@ -73,7 +88,7 @@ def test_the_auth_address_of_mainflux_meant_this_service() -> None:
     loaded = load({"MF_AUTH_GRPC_URL": "users:7001"})
     assert loaded.settings.auth_grpc_url is None
     assert loaded.warnings[0].startswith("MF_AUTH_GRPC_URL is set aside")
-    assert load({"MG_AUTH_GRPC_URL": "auth:7001"}).settings.auth_grpc_url == "auth:7001"
+    assert load(AUTH_SERVICE).settings.auth_grpc_url == "auth:7001"
 
 
 def test_the_algorithm_of_the_old_auth_goes_on_where_keys_are_public() -> None:
@@ -83,7 +98,7 @@ def test_the_algorithm_of_the_old_auth_goes_on_where_keys_are_public() -> None:
 
 
 def test_the_algorithm_of_a_remote_auth_says_nothing_about_our_own() -> None:
-    loaded = load({"MG_AUTH_KEYS_ALGORITHM": "HS256", "MG_AUTH_GRPC_URL": "auth:7001"})
+    loaded = load({"MG_AUTH_KEYS_ALGORITHM": "HS256", **AUTH_SERVICE})
     assert (loaded.settings.auth_keys_algorithm, loaded.settings.signing_algorithm) == ("HS256", "ES256")
     assert loaded.warnings == []
 

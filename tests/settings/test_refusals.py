@@ -162,3 +162,43 @@ def test_settings_changed_in_code_are_checked_alike() -> None:
     settings = msgspec.structs.replace(load({}).settings, http_host="0.0.0.0")
     assert len(check(settings)) == 3
     assert check(load({}).settings) == []
+
+
+def test_nats_is_shown_one_seed(tmp_path: Path) -> None:
+    file = tmp_path / "creds"
+    file.touch()
+    seed = f"SU{'A' * 56}"
+    (line,) = _refused({"MG_USERS_ES_CREDS": str(file), "MG_USERS_ES_NKEY_SEED": seed})
+    assert line.startswith("MG_USERS_ES_NKEY_SEED=")
+    assert seed not in line
+    assert _refused({"MG_USERS_ES_NKEY_SEED": seed}) == []
+
+
+AUTH_SERVICE = {
+    "MG_AUTH_GRPC_URL": "auth:7001",
+    "MG_SPICEDB_HOST": "spicedb",
+    "MG_SPICEDB_PRE_SHARED_KEY": "a key",
+    "MG_DOMAINS_GRPC_URL": "domains:7003",
+}
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("MG_SPICEDB_HOST", "looks up every user"),
+        ("MG_SPICEDB_PRE_SHARED_KEY", "nobody is written"),
+        ("MG_DOMAINS_GRPC_URL", "told of users who are gone"),
+    ],
+)
+def test_an_auth_service_without_what_it_takes_is_refused(missing: str, why: str) -> None:
+    assert _refused(AUTH_SERVICE) == []
+    [line] = _refused({name: value for name, value in AUTH_SERVICE.items() if name != missing})
+    assert line.startswith(f"{missing} is not set: should be ")
+    assert why in line
+    assert "MG_AUTH_GRPC_URL" in line
+
+
+def test_an_algorithm_that_nobody_signs_with_is_refused_in_one_line() -> None:
+    with pytest.raises(SettingsError, match="MG_AUTH_KEYS_ALGORITHM=PS256: should be one of ES256, EdDSA"):
+        load({**AUTH_SERVICE, "MG_AUTH_KEYS_ALGORITHM": "PS256"})
+    assert load({**AUTH_SERVICE, "MG_AUTH_KEYS_ALGORITHM": "RS256"}).settings.auth_keys_algorithm == "RS256"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +20,8 @@ from application.ports import (
     Recorded,
     Rules,
     UserRow,
+    WalkedPage,
+    WalkedUser,
 )
 from application.queries import QUERIES
 from domain import events
@@ -46,7 +48,7 @@ SECRET = "correct horse"
 
 def keyring() -> Keyring:
     """A keyring that no database holds."""
-    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32}, b"c" * 32, b"m" * 32)
+    return Keyring(b"r" * 32, b"l" * 32, b"f" * 32, {1: b"s" * 32}, b"c" * 32, b"m" * 32, b"k" * 32)
 
 
 def context(actor: Actor = ANONYMOUS, at: datetime = NOON) -> Context:
@@ -182,6 +184,10 @@ class MemoryDirectory:
         rows = list(self.rows.values())
         shown = [row.card if cards else row.document for row in rows]
         return Found(users=shown[part.offset : part.offset + part.limit], total=len(rows))
+
+    async def walk(self, after: UUID | None, position: int) -> AsyncIterator[WalkedPage]:
+        users = sorted((WalkedUser(id, row.version, row.document) for id, row in self.rows.items()))
+        yield WalkedPage([user for user in users if after is None or user.id > after], [])
 
     async def history(self, user_id: UUID, limit: int, offset: int) -> Page:
         return Page(users=[], total=0, limit=limit, offset=offset)

@@ -35,6 +35,7 @@ class Program:
             "HOME": str(home),
             "MG_USERS_DATA_DIR": str(self.data),
             "MG_USERS_HTTP_PORT": "0",
+            "MG_USERS_GRPC_PORT": "0",
             "MG_USERS_BCRYPT_COST": "4",
             "MG_USERS_THROTTLE": "false",
         } | environ

@@ -86,8 +86,9 @@ async def running_service(
     async with open_service(settings, ground, keys, clock=clock, hasher=BcryptHasher(4)) as service:
         await make_first_admin(service.bus, settings)
         readers = [projector.run() for projector in service.projectors] if project else []
+        readers += [reactor.run() for reactor in service.reactors]
         if nats_url:
-            readers.append(service.relay.run())
+            readers += [relay.run() for relay in service.relays]
         if mail:
             readers.append(service.mailer.run())
         tasks = [asyncio.create_task(reader) for reader in readers]

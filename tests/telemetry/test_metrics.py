@@ -159,7 +159,7 @@ async def test_a_read_model_that_is_behind_says_how_far_and_how_long(database: s
         assert {answer.status_code for answer in answers} == {201}
         text = await scraped(client)
     for projection in (model.name for model in READ_MODELS):
-        of = {"projection": projection, "state": "live"}
+        of = {"projection": projection, "state": "live", "generation": "1"}
         assert value(text, "usersd_projection_position", **of) == 0
         assert value(text, "usersd_projection_lag_events", **of) == 3
         assert value(text, "usersd_projection_lag_seconds", **of) > 0
@@ -173,7 +173,7 @@ async def test_a_read_model_that_is_up_to_date_has_no_lag(client: Client) -> Non
 
     async def nothing_waits() -> bool:
         text = await scraped(client)
-        of = {"projection": "history", "state": "live"}
+        of = {"projection": "history", "state": "live", "generation": "1"}
         lag = value(text, "usersd_projection_lag_events", **of)
         return (
             lag == value(text, "usersd_projection_lag_seconds", **of) == 0

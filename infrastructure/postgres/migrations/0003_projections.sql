@@ -9,6 +9,7 @@ CREATE TABLE projections (
     -- live: a projector keeps it up to date, and queries are answered from it.
     state         text        NOT NULL DEFAULT 'building' CHECK (state IN ('building', 'following', 'live')),
     live          boolean     NOT NULL GENERATED ALWAYS AS (state = 'live') STORED,
+    left_at       timestamptz,              -- when a switch took it away from queries; NULL: never read yet
     paused_at     timestamptz,              -- set: nobody may own it
     owner         text,                     -- who holds the lease
     fencing       bigint      NOT NULL DEFAULT 0,

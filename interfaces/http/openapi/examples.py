@@ -161,3 +161,12 @@ SCHEMAS: dict[str, Any] = {
     },
 }
 """By schema."""
+
+FEED = (
+    '{"position":42}\n'
+    '{"version":3,"user":{"id":"' + USER_ID + '","first_name":"Ada","status":"enabled","role":"user",'
+    '"credentials":{"username":"ada"},"email":"ada@example.com","created_at":"2026-11-01T08:30:00.123456Z",'
+    '"updated_at":"' + _ZERO + '","verified_at":"' + _ZERO + '"}}\n'
+    '{"complete":true,"users":1}\n'
+)
+"""A feed, line by line."""

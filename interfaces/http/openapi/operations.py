@@ -202,7 +202,7 @@ def _headers(method: str, handler: HTTPRouteHandler) -> dict[str, Any]:
         names.append("Idempotency-Replayed")
     if name in ("UserPage", "CardPage"):
         names.append("Link")
-    if name in ("Tokens", "KeySet", "RefreshTokenList", "SecurityLogPage"):
+    if name in ("Tokens", "KeySet", "RefreshTokenList", "SecurityLogPage", "Feed"):
         names.append("Cache-Control")
     if name == "KeySet":
         names.append("ETag")

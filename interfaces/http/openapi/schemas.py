@@ -89,12 +89,13 @@ def components(body_shapes: Iterable[type[msgspec.Struct]]) -> dict[str, Words]:
     for name, example in examples.SCHEMAS.items():
         made[name]["examples"] = [example]
     return made | {
-        "UserPage": _page("users", "Document"),
+        "UserPage": _page("users", "Document", total_relation=_RELATION),
         "HistoryPage": _page("history", "HistoryEntry"),
-        "CardPage": _page("users", "Card"),
+        "CardPage": _page("users", "Card", total_relation=_RELATION),
         "KeySet": _KEY_SET,
         "Readiness": _READINESS,
         "Exposition": {"type": "string"},
+        "Feed": {"type": "string", "examples": [examples.FEED]},
         "Nothing": {"type": "object"},
         "ResetRequested": {
             "type": "object",
@@ -138,12 +139,16 @@ def _merged(schema: Words, needs: Words) -> Words:
     return schema | needs | {"properties": properties}
 
 
-def _page(key: str, item: str) -> Words:
+def _page(key: str, item: str, **more: Words) -> Words:
     numbers: Words = {name: {"type": "integer", "minimum": 0} for name in ("limit", "offset", "total")}
     items = {"type": "array", "maxItems": 100, "items": {"$ref": f"#/components/schemas/{item}"}}
-    return {"type": "object", "required": [*numbers, key], "properties": numbers | {key: items}}
+    return {"type": "object", "required": [*numbers, key], "properties": numbers | more | {key: items}}
 
 
+_RELATION: Words = {
+    "enum": ["eq", "gte"],
+    "description": "Where the page was asked for by cursor: whether `total` is exact, or at least so many.",
+}
 _TEXT: Words = {"type": "string"}
 _KEY: dict[str, Any] = dict.fromkeys(("kid", "kty", "alg", "use", "crv", "x", "y"), _TEXT)
 _KEY_SET: Words = {
