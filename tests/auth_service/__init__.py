@@ -1,0 +1,1 @@
+"""The service with the tokens of a real Auth service over gRPC."""
