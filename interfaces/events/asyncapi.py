@@ -77,7 +77,7 @@ def _own_channel(title: str, description: str, mode: str) -> dict[str, Any]:
         "messages": _references(f"{told.name}{mode}" for told in schemas.TOLD),
         "parameters": {
             "place": {
-                "description": "The user's id; with `MG_USERS_STREAM_SHARDS`, the number of the user's shard.",
+                "description": "The user's id, or the user's shard where `MG_USERS_STREAM_SHARDS` is set.",
                 "examples": [USER, "17"],
             },
             "event": {"description": "What happened.", "enum": [told.name for told in schemas.TOLD]},

@@ -56,6 +56,7 @@ Cursor = Annotated[
     msgspec.Meta(
         description="Where the page begins: from the Link header of the page before, or empty for the first "
         "page. With it, a total that would take long to count is cut short, and `total_relation` says so.",
+        examples=[""],
         extra=EMPTY_COUNTS,
     ),
 ]
@@ -132,7 +133,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=0, description=f"More than {MAX_LIMIT} counts as that.")] = 10
     offset: Offset = 0
     cursor: Cursor = None
-    username: Text = ""
+    username: Annotated[Text, msgspec.Meta(examples=["ada"])] = ""
     first_name: Text = ""
     last_name: Text = ""
     id: Text = ""
