@@ -137,6 +137,7 @@ def _seeding() -> Iterator[Seeding]:
     settings = _chosen("run", lambda line: None)
     with _plainly(), attach(settings, create=True) as standing:
         prepare(standing)
+        _require_whole_log(settings, standing, open_keys(standing))
         yield PostgresSeeding(standing, settings)
 
 
@@ -192,7 +193,10 @@ def _erasures() -> Iterator[ErasureOperations]:
     settings = _chosen("run", lambda line: None)
     with _plainly(LedgerUnusable), attach(settings) as standing:
         prepare(standing)
-        yield PostgresErasureOperations(standing, settings)
+        # What only looks may look; what appends must not go on with a log that was put back.
+        yield PostgresErasureOperations(
+            standing, settings, lambda keys: _require_whole_log(settings, standing, keys)
+        )
 
 
 def _require_whole_log(settings: Settings, standing: Standing, keys: Keys) -> None:

@@ -51,10 +51,15 @@ class Chosen(msgspec.Struct, frozen=True):
         return self.condition.format(key=Identifier(key))
 
 
-def between(after: UUID, upto: UUID, sample: Sample | None, skipped: Sequence[UUID] = ()) -> Chosen:
-    """The users behind one id up to another, all or a sample of them, without those that are skipped."""
-    names: dict[str, Any] = {"after": after, "upto": upto, "skipped": list(skipped)}
-    condition = "{key} > %(after)s AND {key} <= %(upto)s AND {key} <> ALL(%(skipped)s::uuid[])"
+def behind(user: UUID) -> UUID:
+    """The id that comes next; `LAST` has none."""
+    return UUID(int=user.int + 1)
+
+
+def between(start: UUID, upto: UUID, sample: Sample | None, skipped: Sequence[UUID] = ()) -> Chosen:
+    """The users from one id to another, all or a sample of them, without those that are skipped."""
+    names: dict[str, Any] = {"start": start, "upto": upto, "skipped": list(skipped)}
+    condition = "{key} >= %(start)s AND {key} <= %(upto)s AND {key} <> ALL(%(skipped)s::uuid[])"
     if sample is None:
         return Chosen(SQL(condition), names)
     names |= {"salt": sample.salt, "share": sample.share}
@@ -129,6 +134,14 @@ async def differing(
         )
         for user_id, missing, extra, different, *columns in await cursor.fetchall()
     ]
+
+
+async def disagreeing(connection: psycopg.AsyncConnection, model: ReadModel, table: str) -> list[str]:
+    """Places where totals do not agree with the rows they count."""
+    if not (query := model.disagreement(table)):
+        return []
+    cursor = await connection.execute(query.encode())
+    return [str(place) for (place,) in await cursor.fetchall()]
 
 
 def _sides(columns: Sequence[str]) -> tuple[list[Composable], list[Composable]]:

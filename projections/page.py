@@ -139,12 +139,20 @@ async def write_page(
 async def park(
     connection: psycopg.AsyncConnection, model: ReadModel, generation: int, poison: Sequence[Poison]
 ) -> None:
-    """Remember parked streams, in the transaction that moves the position past them."""
+    """Remember parked streams, in the transaction that moves the position past them, and tell of them."""
     for found in poison:
         log.error(
             "%s: parked the stream of user %s at position %d (%s: %s)",
             model.name, found.user_id, found.position, found.event_name, found.reason,
         )  # fmt: skip
+    await remember(connection, model, generation, poison)
+
+
+async def remember(
+    connection: psycopg.AsyncConnection, model: ReadModel, generation: int, poison: Sequence[Poison]
+) -> None:
+    """Write down where streams are parked; one that was parked before has had another attempt."""
+    for found in poison:
         await connection.execute(
             _PARK,
             (

@@ -13,7 +13,17 @@ from psycopg import IsolationLevel
 from psycopg.sql import SQL, Identifier
 
 from application.projections import Difference, Step, Stepped, UnknownGeneration, Verification
-from projections.comparing import FIRST, LAST, Sample, between, differing, digest, shapes_of
+from projections.comparing import (
+    FIRST,
+    LAST,
+    Sample,
+    behind,
+    between,
+    differing,
+    digest,
+    disagreeing,
+    shapes_of,
+)
 from projections.generation import Generation, look_at
 from projections.readmodel import LogPages, ReadModel, table_name
 from projections.verify import Checked, Verifier, verifying
@@ -34,7 +44,7 @@ _LIVE = "SELECT generation FROM projections WHERE name = %s AND version = %s AND
 
 _COUNT = "SELECT count(*) FROM events WHERE version = 1"
 
-_END = SQL("SELECT DISTINCT {key} FROM {table} WHERE {key} > %s ORDER BY 1 OFFSET %s LIMIT 1")
+_END = SQL("SELECT DISTINCT {key} FROM {table} WHERE {key} >= %s ORDER BY 1 OFFSET %s LIMIT 1")
 
 # Between two positions nobody else's rows can have changed; whoever is parked in one of them may lag behind.
 _AHEAD = """
@@ -74,12 +84,12 @@ async def verify(
     tally = _Tally(model, number, "log")
     async with verifying(conninfo, pages, model, number) as verifier:
         total = await _number_of_users(conninfo, share)
-        after: UUID | None = FIRST
-        while after is not None:
-            checked = await verifier.check_from(after, RANGE, sample)
+        start: UUID | None = FIRST
+        while start is not None:
+            checked = await verifier.check_from(start, RANGE, sample)
             tally.add(checked)
             step(Stepped(min(tally.users, total), total, len(tally.differences)))
-            after = checked.last
+            start = checked.last and behind(checked.last)
         return tally.result(await verifier.disagreements())
 
 
@@ -109,20 +119,29 @@ async def compare(
     """Row counts and hashes of two generations by ranges of ids; in ranges that differ, who differs.
 
     Whoever has events between the two positions may differ by lag alone, and is not counted; the list has
-    everybody whose rows are not the same for whatever reason. Raises UnknownGeneration.
+    everybody whose rows are not the same for whatever reason. Totals are held against the rows of their own
+    generation: where those agree with one another, so do they. Raises UnknownGeneration.
     """
     tally, suspects = _Tally(model, number, str(other)), []
     table, old_table = table_name(model, number), table_name(model, other)
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        after: UUID | None = FIRST
-        while after is not None:
+        start: UUID | None = FIRST
+        while start is not None:
             async with connection.transaction():
                 new, old = await _both(connection, model, number, other)
-                after, checked, ahead = await _range(connection, new, old, table, old_table, after)
+                upto, checked, ahead = await _range(connection, new, old, table, old_table, start)
             tally.add(checked)
             suspects += [difference.user_id for difference in checked.differences] + ahead
-    return tally.result([]), suspects
+            start = None if upto == LAST else behind(upto)
+        places: list[str] = []
+        async with connection.transaction():
+            for one in await _both(connection, model, number, other):
+                # What is being built counts its rows when all of them are there.
+                if one.state != "building":
+                    found = await disagreeing(connection, model, one.table)
+                    places += [f"{place} in generation {one.number}" for place in found]
+    return tally.result(places), suspects
 
 
 async def _range(
@@ -131,13 +150,13 @@ async def _range(
     old: Generation,
     table: str,
     old_table: str,
-    after: UUID,
-) -> tuple[UUID | None, Checked, list[UUID]]:
+    start: UUID,
+) -> tuple[UUID, Checked, list[UUID]]:
     model = new.model
     statement = _END.format(key=Identifier(model.key), table=Identifier(table))
-    row = await (await connection.execute(statement, (after, WIDE - 1))).fetchone()
+    row = await (await connection.execute(statement, (start, WIDE - 1))).fetchone()
     upto = row[0] if row else LAST
-    chosen = between(after, upto, None)
+    chosen = between(start, upto, None)
     found: list[Difference] = []
     rows, summed = await digest(connection, model, table, chosen)
     for shape in await shapes_of(connection, model, table):
@@ -155,7 +174,7 @@ async def _range(
         skipped=len(lagging),
         differences=[difference for difference in found if difference.user_id not in ahead],
     )
-    return (None if upto == LAST else upto), checked, lagging
+    return upto, checked, lagging
 
 
 async def _both(
@@ -184,11 +203,11 @@ async def _try_some(verifier: Verifier, tally: _Tally, total: int) -> None:
     """Fold a sample that is spread over all users, whatever their ids."""
     share = min(1.0, TRIED / max(total, 1))
     sample = None if share >= 1 else Sample(max(1, round(share * 65536)), secrets.randbits(62))
-    after: UUID | None = FIRST
-    while after is not None:
-        checked = await verifier.check_from(after, RANGE, sample)
+    start: UUID | None = FIRST
+    while start is not None:
+        checked = await verifier.check_from(start, RANGE, sample)
         tally.add(checked)
-        after = checked.last
+        start = checked.last and behind(checked.last)
 
 
 async def _number_of_users(conninfo: str, share: float) -> int:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from application.projections import NothingParked, Repaired, UnknownGeneration
-from projections.page import Aside, Poison, fold_page, park, parked, write_page
+from projections.page import Aside, Poison, fold_page, parked, remember, write_page
 from projections.readmodel import LogPages, ReadModel, suffixes, table_name
 
 # Whoever owns a generation finds itself fenced, takes the lease anew and learns who is parked by now.
@@ -21,6 +21,8 @@ RETURNING position"""
 _BUILT = """
 SELECT generation FROM projections WHERE name = %s AND version = %s AND state <> 'building'
 ORDER BY generation"""
+
+_IN_THE_LOG = "SELECT 1 FROM events WHERE stream_id = %s LIMIT 1"
 
 _KEYED = """
 SELECT attrelid::regclass::text FROM pg_attribute
@@ -78,7 +80,8 @@ async def _repair(
     await _remove(connection, model, number, user_id)
     poison = await _fold_afresh(connection, pages, model, number, aside, user_id, position)
     if poison:
-        await park(connection, model, number, poison)
+        # Not logged: whoever asked is answered with it.
+        await remember(connection, model, number, poison)
     else:
         await connection.execute(_UNPARK, (*key, user_id))
     await connection.execute(_AGREE, (*key, user_id))
@@ -109,13 +112,33 @@ async def _fold_afresh(
     return await write_page(connection, model, table, folded)
 
 
+async def is_known(connection: psycopg.AsyncConnection, model: ReadModel, user_id: UUID) -> bool:
+    """Whether a user has events, or rows in a generation that is kept up to date."""
+    if await (await connection.execute(_IN_THE_LOG, (user_id,))).fetchone():
+        return True
+    for number in await built(connection, model):
+        for table in await _keyed(connection, model, number):
+            statement = SQL("SELECT FROM {} WHERE {} = %s LIMIT 1")
+            query = statement.format(Identifier(table), Identifier(model.key))
+            if await (await connection.execute(query, (user_id,))).fetchone() is not None:
+                return True
+    return False
+
+
 async def _remove(connection: psycopg.AsyncConnection, model: ReadModel, number: int, user_id: UUID) -> None:
-    for suffix in suffixes(model):
-        table = table_name(model, number) + suffix
-        cursor = await connection.execute(_KEYED, (table, model.key))
-        if await cursor.fetchone():
-            statement = SQL("DELETE FROM {} WHERE {} = %s").format(Identifier(table), Identifier(model.key))
-            await connection.execute(statement, (user_id,))
+    for table in await _keyed(connection, model, number):
+        statement = SQL("DELETE FROM {} WHERE {} = %s").format(Identifier(table), Identifier(model.key))
+        await connection.execute(statement, (user_id,))
+
+
+async def _keyed(connection: psycopg.AsyncConnection, model: ReadModel, number: int) -> list[str]:
+    """The tables of a generation that have rows of users."""
+    tables = [table_name(model, number) + suffix for suffix in suffixes(model)]
+    return [
+        table
+        for table in tables
+        if await (await connection.execute(_KEYED, (table, model.key))).fetchone() is not None
+    ]
 
 
 async def discard(

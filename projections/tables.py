@@ -13,8 +13,12 @@ _NEWEST = "SELECT coalesce(max(generation), 0) FROM projections WHERE name = %s 
 
 _UNFINISHED = """
 SELECT generation FROM projections
-WHERE name = %s AND version = %s AND NOT live AND left_at IS NULL
+WHERE name = %s AND version = %s AND NOT live AND left_at IS NULL AND paused_at IS NULL
 ORDER BY generation DESC LIMIT 1"""
+
+_GIVEN_UP = """
+SELECT generation FROM projections
+WHERE name = %s AND version = %s AND NOT live AND left_at IS NULL AND paused_at IS NOT NULL"""
 
 _OLD = """
 SELECT generation FROM projections
@@ -68,12 +72,17 @@ def ensure(connection: psycopg.Connection, model: ReadModel) -> bool:
 
 
 def begin(connection: psycopg.Connection, model: ReadModel) -> int:
-    """A new generation beside the live one, without its indexes; an unfinished one is taken up again."""
+    """A new generation beside the live one, without its indexes; an unfinished one is taken up again.
+
+    One that is paused is not: it would be read, and nobody would keep it up to date. It goes.
+    """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         if row := connection.execute(_UNFINISHED, (model.name, model.version)).fetchone():
             return int(row[0])
         generation = _one(connection, _NEWEST, model.name, model.version) + 1
+        for (paused,) in connection.execute(_GIVEN_UP, (model.name, model.version)).fetchall():
+            drop(connection, model, paused)
         connection.execute(model.table(table_name(model, generation)).encode())
         connection.execute(_INSERT, (model.name, model.version, generation, "building"))
         return generation

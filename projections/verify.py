@@ -14,16 +14,28 @@ from psycopg import IsolationLevel
 from psycopg.sql import SQL, Identifier
 
 from application.projections import Difference, UnknownGeneration
-from projections.comparing import LAST, SAMPLED, Chosen, Sample, Shape, between, differing, digest, shapes_of
+from projections.comparing import (
+    LAST,
+    SAMPLED,
+    Chosen,
+    Sample,
+    Shape,
+    between,
+    differing,
+    digest,
+    disagreeing,
+    shapes_of,
+)
 from projections.generation import Generation, look_at
 from projections.page import Aside, Poison, fold_page, write_page
 from projections.readmodel import LogPages, ReadModel, table_name
 
-TOTALS = UUID(int=0)
-"""Stands among those who differ for totals that do not agree with the rows they count; nobody has this id."""
+TOTALS = UUID(bytes=b"totals\x80\x00\x80\x00\x00\x00\x00\x00\x00\x00")
+"""Stands among those who differ for totals that do not agree with the rows they count. No user's id is of
+this version (8 of RFC 9562), and no look at users takes the mark away."""
 
 _USERS: LiteralString = """
-SELECT DISTINCT stream_id FROM events WHERE stream_id > %(after)s {sampled} ORDER BY 1 LIMIT %(limit)s"""
+SELECT DISTINCT stream_id FROM events WHERE stream_id >= %(start)s {sampled} ORDER BY 1 LIMIT %(limit)s"""
 
 # The key of a forgotten user goes at once, the rows when the read model gets there or when they are emptied.
 _BEING_FORGOTTEN = """
@@ -32,7 +44,8 @@ AND EXISTS (SELECT FROM events e WHERE e.stream_id = k.user_id AND e.position > 
 
 _AGREE = SQL("""
 DELETE FROM projection_differences
-WHERE (projection, version, generation) = (%(name)s, %(model_version)s, %(generation)s) AND {chosen}""")
+WHERE (projection, version, generation) = (%(name)s, %(model_version)s, %(generation)s)
+AND (user_id = %(mark)s) = %(of_totals)s AND {chosen}""")
 
 _DIFFER = """
 INSERT INTO projection_differences (projection, version, generation, user_id)
@@ -78,15 +91,15 @@ class Verifier:
         self._table = table_name(model, number)
         self._fresh = f"verified_{self._table}"
 
-    async def check_from(self, after: UUID, limit: int, sample: Sample | None = None) -> Checked:
-        """The next users behind an id, and who has rows there without events. Raises UnknownGeneration."""
+    async def check_from(self, start: UUID, limit: int, sample: Sample | None = None) -> Checked:
+        """The next users from an id on, and who has rows there without events. Raises UnknownGeneration."""
         async with self._snapshot() as generation:
-            users = await self._users(after, limit, sample)
+            users = await self._users(start, limit, sample)
             upto = users[-1] if len(users) == limit else LAST
             skipped = await self._being_forgotten(users, generation.position)
-            chosen = between(after, upto, sample, skipped)
+            chosen = between(start, upto, sample, skipped)
             checked = await self._check(generation, users, chosen, len(skipped))
-        await self._note(between(after, upto, sample), checked.differences)
+        await self._note(between(start, upto, sample), checked.differences)
         return msgspec.structs.replace(checked, last=None if upto == LAST else upto)
 
     async def check_these(self, users: Sequence[UUID]) -> Checked:
@@ -101,13 +114,10 @@ class Verifier:
 
     async def disagreements(self) -> list[str]:
         """Places where totals do not agree with the rows they count."""
-        if not (query := self._model.disagreement(self._table)):
-            return []
         async with self._snapshot():
-            cursor = await self._connection.execute(query.encode())
-            found = [str(place) for (place,) in await cursor.fetchall()]
+            found = await disagreeing(self._connection, self._model, self._table)
         wrong = [Difference(user_id=TOTALS)] if found else []
-        await self._note(Chosen(SQL("{key} = %(totals)s"), {"totals": TOTALS}), wrong)
+        await self._note(Chosen(SQL("{key} = %(mark)s"), {}), wrong, of_totals=True)
         return found
 
     async def prepare(self) -> None:
@@ -125,9 +135,9 @@ class Verifier:
         async with self._connection.transaction():
             yield await _standing(self._connection, self._model, self._number)
 
-    async def _users(self, after: UUID, limit: int, sample: Sample | None) -> list[UUID]:
+    async def _users(self, start: UUID, limit: int, sample: Sample | None) -> list[UUID]:
         sampled = SQL("AND " + SAMPLED).format(key=Identifier("stream_id")) if sample else SQL("")
-        names: dict[str, Any] = {"after": after, "limit": limit}
+        names: dict[str, Any] = {"start": start, "limit": limit}
         if sample:
             names |= {"salt": sample.salt, "share": sample.share}
         cursor = await self._connection.execute(SQL(_USERS).format(sampled=sampled), names)
@@ -179,13 +189,17 @@ class Verifier:
         folded = await fold_page(self._connection, self._model, self._fresh, events, aside, from_empty=True)
         return await write_page(self._connection, self._model, self._fresh, folded)
 
-    async def _note(self, chosen: Chosen, differences: Sequence[Difference]) -> None:
+    async def _note(
+        self, chosen: Chosen, differences: Sequence[Difference], *, of_totals: bool = False
+    ) -> None:
         """Remember who differs, and forget of those who were looked at who does not."""
         names = {
             **chosen.names,
             "name": self._model.name,
             "model_version": self._model.version,
             "generation": self._number,
+            "mark": TOTALS,
+            "of_totals": of_totals,
             "differing": [difference.user_id for difference in differences],
         }
         async with self._connection.transaction():

@@ -18,10 +18,10 @@ from infrastructure.auth_service.domains import Domains
 from infrastructure.auth_service.epochs import Epochs
 from infrastructure.auth_service.keys import PublicKeys
 from infrastructure.auth_service.policies import Policies
-from infrastructure.auth_service.position import LEASE_SECONDS
-from infrastructure.auth_service.reactor import Reactor, WakeUp
+from infrastructure.auth_service.reactor import LEASE_SECONDS, Reactor
 from infrastructure.auth_service.sessions import RemoteSessions
 from infrastructure.auth_service.tokens import RemoteTokens
+from infrastructure.postgres.reactors import WakeUp
 from infrastructure.settings import Settings
 
 SHARED_SECRET = ("HS256", "HS384", "HS512")

@@ -79,7 +79,6 @@ NOTHING_OF_A_USER: frozenset[str] = frozenset(
         "clients",
         "keyring",
         "log_checkpoints",
-        "mailers",
         "projection_parts",
         "projections",
         "reactors",

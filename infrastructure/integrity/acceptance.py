@@ -38,7 +38,8 @@ _SESSIONS = "SELECT count(*) FROM sessions"
 
 _BACK = (
     "UPDATE relays SET position = least(position, %(head)s)",
-    "UPDATE mailers SET position = least(position, %(head)s)",
+    # The platform is told of everybody again, which does no harm: only so it loses what the log has lost.
+    "UPDATE reactors SET position = CASE name WHEN 'mails' THEN least(position, %(head)s) ELSE 0 END",
     "DELETE FROM mails WHERE position > %(head)s",
     # A backup brings sessions back that were ended since, and refresh tokens that were used up.
     "DELETE FROM sessions",
@@ -88,7 +89,7 @@ class Restore:
             if not found.evidence:
                 raise NotNow("Nothing knows of more than this log holds: there is nothing to accept.")
             messages = asyncio.run(self._clear_the_stream(connection, found, say))
-            say("bringing relay, mails and sessions into line")
+            say("bringing relays, reactors, mails and sessions into line")
             with connection.transaction():
                 for statement in _BACK:
                     connection.execute(statement.encode(), {"head": found.head})

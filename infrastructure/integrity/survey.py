@@ -27,7 +27,7 @@ _READERS = """
 SELECT 'the read model ' || name, max(position) FROM projections
 WHERE (name, version) IN (SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[])) GROUP BY name
 UNION ALL SELECT 'the relay ' || name, position FROM relays
-UNION ALL SELECT 'the mailer', position FROM mailers"""
+UNION ALL SELECT 'the reactor ' || name, position FROM reactors"""
 
 _WRITTEN_WITH_IT = """
 SELECT greatest((SELECT coalesce(max(changed), 0) FROM credentials),

@@ -32,6 +32,9 @@ LEFT JOIN LATERAL (SELECT p.hash, p.position FROM events p
                    WHERE p.stream_id = e.stream_id AND p.version = e.version - 1 LIMIT 1) AS before ON true
 ORDER BY e.position"""
 
+# Whoever reads the log in order never sees them; whoever folds a stream does.
+_BEFORE = "SELECT position, stream_id FROM events WHERE position < 1 ORDER BY position"
+
 Row = tuple[int, UUID, int, str, bytes, bytes | None, bytes, bytes | None, int | None]
 
 
@@ -77,6 +80,7 @@ class Walk:
         coming = self._witnesses.read(self._findings.add)
         head = head_of(self._connection)
         following = next(coming, None)
+        self._before_the_first()
         started = time.monotonic()
         while rows := self._page(head):
             for row in rows:
@@ -101,6 +105,11 @@ class Walk:
             more=self._findings.more,
             notes=self._witnesses.notes,
         )
+
+    def _before_the_first(self) -> None:
+        for position, user_id in self._connection.execute(_BEFORE):
+            meaning = "stands before the beginning of the log, where nothing is ever appended: it was added"
+            self._findings.add("order", meaning, position, user_id)
 
     def _page(self, head: int) -> list[Any]:
         if self._position >= head:

@@ -6,43 +6,37 @@ It is no projection: nothing replays it, and a database that is older than mails
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
 
 from domain.events import EVENTS
 from infrastructure.mail.kinds import FOLLOW_FROM, MAILS, MailKind
-from infrastructure.mail.position import LEASE_SECONDS, Fenced, Lease, acquire, advance, note, release
 from infrastructure.mail.rows import NewMail, enqueue
+from infrastructure.postgres.reactors import (
+    PAGE,
+    POLL,
+    RECORDED_EVERY,
+    Leadership,
+    Lease,
+    Stuck,
+    WakeUp,
+    advance,
+)
 from infrastructure.tokens.links import LinkTokens, hash_of
 
-PAGE = 1000
-POLL = 0.25
-"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
-
-RECORDED_EVERY = 1.0
-"""Seconds after which the position is written although no mail follows; each time costs a flush."""
-
-STANDBY = 1.0
-LONGEST_PAUSE = 5.0
+NAME = "mails"
+LEASE_SECONDS = 5
 
 _KNOWN = frozenset(event.stored_name for event in EVENTS)
 
 _PAGE = """
 SELECT position, stream_id, name, CASE WHEN name = ANY(%b::text[]) THEN state END
 FROM events WHERE position > %b ORDER BY position LIMIT %b"""
-
-log = logging.getLogger("usersd.mail")
-
-
-class WakeUp(Protocol):
-    async def wait(self, within: float) -> bool: ...
 
 
 class _Stamp(msgspec.Struct, frozen=True):
@@ -55,7 +49,7 @@ class _Stamp(msgspec.Struct, frozen=True):
 _stamp = msgspec.json.Decoder(_Stamp).decode
 
 
-class Held(Exception):
+class Held(Stuck):
     """An event of a newer version, from which mails may follow that this version does not know."""
 
 
@@ -66,69 +60,26 @@ class Follower:
         self, tokens: LinkTokens, conninfo: str, wake_up: WakeUp, enqueued: Callable[[], None]
     ) -> None:
         self._tokens = tokens
-        self._conninfo = conninfo
+        self._leadership = Leadership(NAME, conninfo, LEASE_SECONDS, latecomer=True)
         self._wake_up = wake_up
         self._enqueued = enqueued
-        self._owner = str(uuid4())
         self._read = 0
-        self._complaint = ""
 
     async def run(self) -> None:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
-        pause = POLL
-        while True:
-            before = self._read
-            try:
-                await self._session()
-            except Fenced:
-                log.info("another process reads the log for mails now")
-            except Held as held:
-                self._complain(logging.ERROR, str(held))
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self._complain(logging.WARNING, f"no database ({type(error).__name__}); trying again")
-            except Exception as error:
-                self._complain(logging.ERROR, f"failed: {type(error).__name__}; trying again", error)
-            pause = POLL if self._read > before else min(pause * 2, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
-
-    def _complain(self, level: int, words: str, error: Exception | None = None) -> None:
-        # Once per trouble, not once per try.
-        if words != self._complaint:
-            self._complaint = words
-            log.log(level, "mails: %s", words, exc_info=error)
-
-    async def _session(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-            # A process that freezes in the middle of a transaction must not keep the lease's row locked.
-            await connection.execute(f"SET idle_in_transaction_session_timeout = '{LEASE_SECONDS}s'")
-            try:
-                lease = await self._lease(connection)
-                self._read = lease.position
-                try:
-                    await self._follow(connection, lease)
-                except Held as held:
-                    await note(connection, lease, str(held))
-                    raise
-            finally:
-                with contextlib.suppress(psycopg.Error):
-                    await release(connection, self._owner)
-
-    async def _lease(self, connection: psycopg.AsyncConnection) -> Lease:
-        while True:
-            if lease := await acquire(connection, self._owner):
-                return lease
-            await asyncio.sleep(STANDBY)
+        await self._leadership.run(self._follow)
 
     async def _follow(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
         loop = asyncio.get_running_loop()
         recorded = loop.time()
+        self._read = lease.position
         while True:
             found, full = await self._page(connection)
             if found or loop.time() - recorded >= RECORDED_EVERY:
                 await self._record(connection, lease, found)
                 recorded = loop.time()
             if not full:
-                self._complaint = ""
+                self._leadership.caught_up()
                 await self._wake_up.wait(POLL)
 
     async def _page(self, connection: psycopg.AsyncConnection) -> tuple[list[NewMail], bool]:

@@ -17,12 +17,13 @@ from application.security import SecurityLog
 from infrastructure.mail import rows
 from infrastructure.mail.composing import Composer
 from infrastructure.mail.composing import Sender as From
-from infrastructure.mail.follower import Follower, WakeUp
+from infrastructure.mail.follower import Follower
 from infrastructure.mail.outbox import Outbox
 from infrastructure.mail.sender import Pace, Sender
 from infrastructure.mail.smtp import Encryption, Server, Smtp
 from infrastructure.mail.transport import Transport
 from infrastructure.mail.wording import Templates
+from infrastructure.postgres.reactors import WakeUp
 from infrastructure.settings import Settings
 from infrastructure.settings.address import own_address
 from infrastructure.settings.refusals import is_loopback, listens_beyond_loopback

@@ -14,7 +14,7 @@ from application.projections import Difference, UnknownGeneration
 from interfaces.scheduler import Job
 from projections import proof
 from projections.catalogue import READ_MODELS
-from projections.comparing import FIRST
+from projections.comparing import FIRST, behind
 from projections.readmodel import LogPages, ReadModel
 from projections.verify import Checked, Verifier, verifying
 
@@ -73,9 +73,9 @@ class BackgroundCheck:
         self, verifier: Verifier, after: UUID | None
     ) -> tuple[int, Sequence[Difference], UUID | None]:
         users, differing = 0, list[Difference]()
-        after = after or FIRST
+        start = behind(after) if after else FIRST
         while users < self._per_minute:
-            checked = await verifier.check_from(after, min(AT_ONCE, self._per_minute - users))
+            checked = await verifier.check_from(start, min(AT_ONCE, self._per_minute - users))
             users += _counted(checked)
             differing += checked.differences
             if checked.last is None:
@@ -84,6 +84,7 @@ class BackgroundCheck:
                     log.error("totals do not agree with the rows they count, in %d places", len(places))
                 return users, differing, None
             after = checked.last
+            start = behind(after)
             await asyncio.sleep(BETWEEN)
         return users, differing, after
 

@@ -27,7 +27,7 @@ from infrastructure.erasure.verification import verdicts
 from infrastructure.erasure.wiring import ledger_of
 from infrastructure.event_store import epochs
 from infrastructure.settings import Settings
-from infrastructure.standing import Standing, open_keys
+from infrastructure.standing import Keys, Standing, open_keys
 
 T = TypeVar("T")
 
@@ -40,11 +40,14 @@ FROM erasures ORDER BY position"""
 
 
 class PostgresErasureOperations:
-    """Implements the port ErasureOperations."""
+    """Implements the port ErasureOperations. `guard` raises where nothing may be appended to the log."""
 
-    def __init__(self, standing: Standing, settings: Settings) -> None:
+    def __init__(
+        self, standing: Standing, settings: Settings, guard: Callable[[Keys], None] = lambda keys: None
+    ) -> None:
         self._standing = standing
         self._settings = settings
+        self._guard = guard
 
     def due(self) -> list[Closed]:
         async def work(service: Service) -> list[Closed]:
@@ -109,6 +112,7 @@ class PostgresErasureOperations:
     def _with_service(self, work: Callable[[Service], Awaitable[T]]) -> T:
         async def run() -> T:
             keys = open_keys(self._standing)
+            await asyncio.to_thread(self._guard, keys)
             # A pool of its own beside a running service's need not be large.
             settings = replace(self._settings, db_pool_size=2)
             async with open_service(settings, self._standing, keys) as service:

@@ -201,6 +201,12 @@ async def test_a_call_is_counted_and_noted_and_nothing_that_was_sent_is_told(her
             IdentifyReq(token=canary), metadata=(*shows, ("x-request-id", "asked-42"), ("x-other", canary))
         )
     )
+
+    async def noted() -> bool:
+        # The note comes after the answer.
+        return bool(here.lines)
+
+    await eventually(noted)
     (line,) = here.lines
     assert line[:2] == ("mainflux.users.policies.AuthService/Identify", "UNAUTHENTICATED")
     assert (line[3], line[2] < 10) == ("asked-42", True)

@@ -12,6 +12,9 @@ import psycopg
 
 _COLUMNS = "position, stream_id, version, name, state, prev_hash, hash"
 _UNWATCHED = "SET LOCAL session_replication_role = replica"
+_UNCHECKED = """
+ALTER TABLE events DROP CONSTRAINT IF EXISTS events_position_check,
+                   DROP CONSTRAINT IF EXISTS events_version_check"""
 
 
 class Tamperer:
@@ -21,6 +24,7 @@ class Tamperer:
         self.connection = connection
         self.chance = chance
         self._do(_UNWATCHED)
+        self._do(_UNCHECKED)
 
     @property
     def positions(self) -> list[int]:
@@ -97,6 +101,17 @@ class Tamperer:
             at, uuid4(), state, hashlib.sha256(state).digest(),
         )  # fmt: skip
 
+    def add_before_the_first(self) -> None:
+        """One event more for a user, where nobody who reads the log in order comes by."""
+        stream, version = self._all(
+            "SELECT stream_id, max(version) FROM events WHERE position = ANY(%s) GROUP BY stream_id LIMIT 1",
+            self.positions,
+        )[0]
+        self._do(
+            f"INSERT INTO events ({_COLUMNS}) VALUES (%s, %s, %s, 'users.enabled.v1', %s, NULL, sha256(''))",
+            self.chance.choice((0, -1_000_000)), stream, version + 1, b'{"made":"up"}',
+        )  # fmt: skip
+
     def rechain(self) -> None:
         """Compute every hash anew, as the append does."""
         last: dict[UUID, bytes] = {}
@@ -154,4 +169,5 @@ MANIPULATIONS: dict[str, Callable[[Tamperer], None]] = {
     "two events change places": Tamperer.swap_positions,
     "two versions of a user change places": Tamperer.swap_versions,
     "an event is added": Tamperer.add_event,
+    "an event is added before the first": Tamperer.add_before_the_first,
 }

@@ -76,9 +76,13 @@ def whole(writer: Writer, path: Path) -> bool:
             "the read model users has come to position 9",
         ),
         ("INSERT INTO relays (name, position) VALUES ('users', 9)", "the relay users has come to position 9"),
-        ("UPDATE mailers SET position = 9", "the mailer has come to position 9"),
+        ("UPDATE reactors SET position = 9", "the reactor mails has come to position 9"),
+        (
+            "INSERT INTO reactors (name, position) VALUES ('policies', 9)",
+            "the reactor policies has come to position 9",
+        ),
     ],
-    ids=["a read model", "a relay", "the mailer"],
+    ids=["a read model", "a relay", "the mailer", "what tells the platform"],
 )
 async def test_a_reader_beyond_the_end_of_the_log_is_noticed_and_brought_back(
     writer: Writer, path: Path, statement: str, words: str
@@ -95,8 +99,8 @@ async def test_a_reader_beyond_the_end_of_the_log_is_noticed_and_brought_back(
     await start(writer, path)
     ahead = execute(
         writer,
-        "SELECT (SELECT max(position) FROM projections), (SELECT max(position) FROM relays), position"
-        " FROM mailers",
+        "SELECT (SELECT max(position) FROM projections), (SELECT max(position) FROM relays), max(position)"
+        " FROM reactors",
     )
     assert all(position is None or position <= 3 for position in ahead)
     assert whole(writer, path)
@@ -178,7 +182,7 @@ async def test_what_is_whole_is_not_accepted_and_nothing_is_while_a_service_runs
     await writer.register()
     with pytest.raises(NotNow, match="there is nothing to accept"):
         await accept(writer, path)
-    execute(writer, "UPDATE mailers SET position = 9")
+    execute(writer, "UPDATE reactors SET position = 9")
     with psycopg.connect(writer.conninfo, autocommit=True) as running:
         running.execute("SELECT pg_advisory_lock_shared(7310580243119873)")
         with pytest.raises(NotNow, match="stop every usersd"):
@@ -207,6 +211,6 @@ async def test_sessions_of_the_backup_end_with_it(writer: Writer, path: Path) ->
         " SELECT gen_random_uuid(), user_id, 1, 'x', 'y', now(), now(), now() + interval '1 day'"
         " FROM credentials",
     )
-    execute(writer, "UPDATE mailers SET position = 9")
+    execute(writer, "UPDATE reactors SET position = 9")
     assert (await accept(writer, path)).sessions == 1
     assert execute(writer, "SELECT count(*) FROM sessions") == (0,)

@@ -40,7 +40,7 @@ async def test_a_mail_survives_a_kill_between_any_two_steps(
     assert len(mail_server.mails) == twice
     # A killed process keeps what it has claimed, and the lease, until they run out.
     clock.advance(CLAIMED_FOR)
-    await rows("UPDATE mailers SET lease_until = 'epoch'")
+    await rows("UPDATE reactors SET lease_until = 'epoch'")
     async with mailing() as client:
         mails = await mail_server.received(1 + twice)
         await until(rows, "state = 'sent'")
@@ -108,7 +108,7 @@ async def test_what_happened_before_there_were_mails_is_never_mailed(
     async with running_service(database) as old:
         user = await old.register()
         await request_reset(old, user["email"])
-    await rows("DROP TABLE mailers, mails, link_tokens")
+    await rows("DROP TABLE reactors, mails, link_tokens")
     await rows(MIGRATION.read_text("utf-8"))
     async with mailing() as client:
         await request_verification(client, user["email"])
@@ -169,10 +169,10 @@ async def test_an_event_of_a_newer_version_is_waited_for_and_never_passed_over(
 
     async def held() -> bool:
         said = f"held at position {head} (users.unheard_of.v1)%"
-        return bool(await rows("SELECT 1 FROM mailers WHERE last_error LIKE %s AND owner IS NULL", said))
+        return bool(await rows("SELECT 1 FROM reactors WHERE last_error LIKE %s AND owner IS NULL", said))
 
     await eventually(held)
-    assert await rows("SELECT position < %s FROM mailers", head) == [(True,)]
+    assert await rows("SELECT position < %s FROM reactors", head) == [(True,)]
 
 
 async def test_a_service_that_stops_does_not_wait_for_ever_for_a_mail_on_its_way(

@@ -12,6 +12,7 @@ from infrastructure.operations.readmodels import PostgresReadModels
 from infrastructure.standing import open_keys
 from projections.catalogue import READ_MODELS
 from projections.lease import Fenced, Lease, acquire
+from projections.rebuild import rebuild
 from projections.users.projector import Users
 from tests.projections.commanding import usersd, watching
 from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
@@ -123,3 +124,19 @@ async def test_the_status_is_watched_line_by_line_until_it_is_ended(database: st
                 await caught_up(database)
                 await asyncio.to_thread(watched.until, '"lag_events":0' if as_json else " 0 ")
         assert watched.code == 0
+
+
+async def test_a_rebuild_does_not_switch_to_what_an_earlier_one_left_and_somebody_paused(
+    database: str, writer: Writer
+) -> None:
+    await writer.register(3)
+    async with projecting(writer):
+        await caught_up(writer.conninfo)
+        left = await rebuild(Users(), writer.reader, writer.conninfo, switching=False)
+        await asyncio.to_thread(usersd, writer.conninfo, "projections", "pause", "users")
+        rebuilt = await rebuild(Users(), writer.reader, writer.conninfo)
+        assert rebuilt.generation == left.generation + 1
+        query = "SELECT generation FROM projections WHERE name = 'users' AND live AND paused_at IS NULL"
+        assert one(writer.conninfo, query) == rebuilt.generation
+    query = "SELECT count(*) FROM projections WHERE name = 'users' AND generation = %s"
+    assert one(writer.conninfo, query, left.generation) == 0, "nobody would ever have read it"

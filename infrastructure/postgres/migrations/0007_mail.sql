@@ -1,17 +1,18 @@
 -- The mails that follow from events, and what makes their links known. Neither holds an address, a name or
 -- a link: all of it is read from the log, or computed, at the moment of sending.
 
--- Where the mailer stands in the log. What happened before this migration is history, and is never mailed.
-CREATE TABLE mailers (
+-- Where each reactor stands in the log: who mails, and whoever else does something for it outside the database.
+CREATE TABLE reactors (
     name         text        PRIMARY KEY,
     position     bigint      NOT NULL,
     owner        text,
     fencing      bigint      NOT NULL DEFAULT 0,
     lease_until  timestamptz NOT NULL DEFAULT 'epoch',
     advanced_at  timestamptz NOT NULL DEFAULT now(),
-    last_error   text
+    last_error   text                           -- the kind of fault; never a value
 );
-INSERT INTO mailers (name, position) SELECT 'users', coalesce(max(position), 0) FROM events;
+-- What happened before this migration is history, and is never mailed.
+INSERT INTO reactors (name, position) SELECT 'mails', coalesce(max(position), 0) FROM events;
 
 CREATE TABLE mails (
     id              uuid        PRIMARY KEY,    -- of event and kind, so that nothing is ever put here twice
