@@ -123,7 +123,7 @@ def _tell(found: RestoreView) -> None:
     say("Not undone: mails that were sent, and what consumers made of messages they have received.")
     say("`usersd restore accept` would")
     say(f"  - overwrite {found.messages} messages in the stream that tell of events which are lost")
-    say("  - let relays and the mailer go on from the end of this log, and tell the platform of everybody again")
+    say("  - let relays and the mailer go on from the end of this log, and tell the platform of all again")
     say(f"  - rebuild read models: {', '.join(found.rebuilds) or 'none'}")
     say(f"  - drop {found.mails} mails that follow from lost events")
     say(f"  - end all {found.sessions} sessions of the backup: everybody logs in again")
