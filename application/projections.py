@@ -30,6 +30,13 @@ class NothingParked(Exception):
         )
 
 
+class UnknownUser(Exception):
+    """Somebody was named of whom the log holds nothing, and the read model neither."""
+
+    def __init__(self, name: str, user_id: UUID) -> None:
+        super().__init__(f"There is no user {user_id} in the log, nor are there rows of them in {name}.")
+
+
 class NotProven(Exception):
     """A generation that was built is not what the log says, so that it is not made the live one."""
 
@@ -48,7 +55,9 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     """Where one generation of a read model stands. Lag is in events and in seconds, rate in events a second.
 
     `lag_seconds` is for how long the next event to apply has been waiting. `rate` and `eta_seconds` take two
-    looks; None after one. `differing` counts the users whose rows were found not to be what the log says.
+    looks; None after one. `differing` counts the users whose rows were found not to be what the log says, and
+    one more where `totals_differ` from the rows they count. `was_live` tells a generation that is kept for
+    a way back from one that was built and not read yet.
     """
 
     name: str
@@ -65,6 +74,8 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     advanced_at: datetime
     parked: int
     differing: int
+    totals_differ: bool = False
+    was_live: bool = False
     checked: int
     checked_at: datetime | None
     paused_at: datetime | None
@@ -76,6 +87,21 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     @property
     def is_well(self) -> bool:
         return not (self.parked or self.differing or self.last_error)
+
+
+class RelayStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="relay"):
+    """What follows the log in order, and cannot go on from its position; all events behind it wait.
+
+    `task` is `publishing` (a stream of messages) or `reacting` (mails, and what other services are told).
+    """
+
+    name: str
+    task: Literal["publishing", "reacting"]
+    position: int
+    head: int
+    lag_events: int
+    advanced_at: datetime
+    last_error: str
 
 
 def paced(now: ProjectionStatus, before: ProjectionStatus | None, seconds: float) -> ProjectionStatus:
@@ -188,6 +214,9 @@ class ReadModelOperations(Protocol):
 
     def status(self) -> Sequence[ProjectionStatus]: ...
 
+    def held(self) -> Sequence[RelayStatus]:
+        """The relays and reactors that have events before them and were kept from going on."""
+
     def parked(self) -> Sequence[Parked]: ...
 
     def discarded(self) -> Sequence[DiscardedEvent]: ...
@@ -213,7 +242,7 @@ class ReadModelOperations(Protocol):
         """Take such a decision back. Raises NothingParked."""
 
     def repair(self, name: str, user_id: UUID) -> Sequence[Repaired]:
-        """Write one user's rows anew, in the live generation and those that are kept."""
+        """Write one user's rows anew, in the live generation and those that are kept. Raises UnknownUser."""
 
     def pause(self, name: str, reason: str) -> Sequence[int]:
         """Have nothing written any more to the generations that are kept up to date; their numbers."""

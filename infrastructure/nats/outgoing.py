@@ -14,6 +14,9 @@ from interfaces.events.telling import Telling
 
 CHAIN_BYTES = 8 * 1024 * 1024
 
+FENCE_BYTES = 160
+"""No more than the headers take with which the publisher names the stream and what must be last in it."""
+
 
 class Held(Exception):
     """An event that cannot be published. Everything behind it waits, because order is promised."""
@@ -35,7 +38,7 @@ class Chain(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What shapes the messages: how one is told, how large it may be for the broker, and the ids of those
+    """What shapes the messages: how one is told, how large it may be with its headers, and the ids of those
     that the stream has already, ahead of their turn."""
 
     tell: Callable[[Recorded], Telling]
@@ -79,7 +82,19 @@ def _outgoing(event: Recorded | Unreadable, limits: Limits) -> Telling | None:
 
 
 def bounded(event: Recorded, telling: Telling, largest: int) -> Telling:
-    """The message, if the broker takes one of its size. Raises Held."""
-    if len(telling.body) > largest:
-        raise Held(event, f"a message of {len(telling.body)} bytes, and the broker takes {largest}")
+    """The message, if the stream takes one of its size. Raises Held."""
+    if (size := size_of(telling)) > largest:
+        raise Held(event, f"a message of {size} bytes, and the stream takes {largest}")
     return telling
+
+
+def size_of(telling: Telling) -> int:
+    """The bytes of a message as brokers and streams count them: with its headers (NATS ADR-4)."""
+    headers = {**telling.headers, "Nats-Msg-Id": telling.message_id}
+    lines = sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+    return len("NATS/1.0\r\n\r\n") + lines + FENCE_BYTES + len(telling.body)
+
+
+def largest_for(max_payload: int, max_msg_size: int | None) -> int:
+    """The bytes that a message may have for the broker and for the stream, which may set no bound."""
+    return min(max_payload, max_msg_size) if max_msg_size and max_msg_size > 0 else max_payload

@@ -9,9 +9,9 @@ from infrastructure.nats.clearing import cleared
 from infrastructure.nats.flow import Flow
 from infrastructure.nats.forget import forget
 from infrastructure.nats.form import Session, Steps
-from infrastructure.nats.outgoing import Limits
+from infrastructure.nats.outgoing import Limits, largest_for
 from infrastructure.nats.resynchronise import resynchronise
-from infrastructure.nats.stream import ANY_SIZE, Shape, ensure_stream, spread_of
+from infrastructure.nats.stream import ANY_SIZE, STREAM, Shape, ensure_stream, spread_of
 from interfaces.events.published import tell
 from interfaces.events.telling import Mode, Pii
 
@@ -38,13 +38,15 @@ class OwnStream:
         self._spread = await ensure_stream(session.js, self._shape)
         there = await resynchronise(session.connection, self.name, session.lease, session.js, session.reader)
         await session.publisher.start(session.client, linked=self._shape.replicas == 1)
+        # Its operator may have bounded it.
+        bound = (await session.js.stream_info(STREAM)).config.max_msg_size
         return Flow(
             session.connection,
             self.name,
             session.lease,
             session.reader,
             session.publisher,
-            Limits(self._tell, session.client.max_payload, there),
+            Limits(self._tell, largest_for(session.client.max_payload, bound), there),
             session.first_page,
             session.trace,
             partial(self.forget, session),

@@ -28,6 +28,8 @@ WHERE name = %(name)s AND fencing = %(fencing)s AND position = %(from)s"""
 
 _NOTE = "UPDATE relays SET last_error = %s WHERE name = %s AND fencing = %s"
 
+_EXCUSE = "UPDATE relays SET last_error = NULL WHERE name = %s AND lease_until < now()"
+
 _RELEASE = "UPDATE relays SET owner = NULL, lease_until = '-infinity' WHERE name = %s AND owner = %s"
 
 
@@ -82,6 +84,11 @@ async def advance(
 async def note(connection: psycopg.AsyncConnection, name: str, lease: Lease, fault: str) -> None:
     """Leave word of what keeps the relay from going on; the next advance takes it away."""
     await connection.execute(_NOTE, (fault, name, lease.fencing))
+
+
+async def excuse(connection: psycopg.AsyncConnection, name: str) -> None:
+    """Take away the word of a relay that publishes no more; one that still does leaves it anew."""
+    await connection.execute(_EXCUSE, (name,))
 
 
 async def release(connection: psycopg.AsyncConnection, name: str, owner: str) -> None:

@@ -80,7 +80,7 @@ class Relay:
             try:
                 await self._session()
             except Fenced:
-                log.info("another relay has taken over")
+                log.info("relay %s: another one has taken over", self._form.name)
             except psycopg.OperationalError as error:
                 self._complain(logging.WARNING, f"no database ({type(error).__name__}); trying again")
             except Held as held:
@@ -98,7 +98,7 @@ class Relay:
         # Once per trouble, not once per try.
         if self._progress or words != self._complaint:
             self._complaint = words
-            log.log(level, "%s", words, exc_info=error)
+            log.log(level, "relay %s: %s", self._form.name, words, exc_info=error)
 
     async def _session(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:

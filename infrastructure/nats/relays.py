@@ -15,7 +15,7 @@ from infrastructure.nats.configured import access_of, shape_of
 from infrastructure.nats.connection import close, connect
 from infrastructure.nats.form import Form, Session
 from infrastructure.nats.own_stream import OwnStream
-from infrastructure.nats.position import Fenced, Lease, acquire, release
+from infrastructure.nats.position import Fenced, Lease, acquire, excuse, release
 from infrastructure.nats.publisher import Publisher
 from infrastructure.nats.relay import Relay, WakeUp
 from infrastructure.nats.shared_stream import SharedStream
@@ -76,6 +76,7 @@ class Relays:
         done = 0
         for form in self._silent:
             async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                await excuse(connection, form.name)
                 if waiting := len(await owed(connection, form.name)):
                     await self._clear(connection, form)
                     done += waiting

@@ -16,14 +16,16 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
+from application.ports import Recorded
 from infrastructure.nats.afterwards import Afterwards
 from infrastructure.nats.clearing import cleared
 from infrastructure.nats.form import Session, Steps
-from infrastructure.nats.one_by_one import OneByOne
+from infrastructure.nats.one_by_one import PAGE, OneByOne, Seen, kept_as
+from infrastructure.nats.outgoing import largest_for
 from infrastructure.nats.position import advance
 from infrastructure.nats.publisher import Refused
 from infrastructure.nats.remembered import Kept, Remembered
-from interfaces.events.old_forms import OldForm
+from interfaces.events.old_forms import OldForm, message_id
 from interfaces.events.telling import Pii
 
 STREAM = "events"
@@ -59,7 +61,7 @@ class SharedStream:
 
     async def begin(self, session: Session) -> Steps:
         await session.publisher.start(session.client, linked=False)
-        there, last = await self.look(session)
+        seen = await self.look(session)
         return OneByOne(
             session,
             self.name,
@@ -67,29 +69,33 @@ class SharedStream:
             Remembered(session.connection, self.name),
             Afterwards(session.reader),
             partial(self._form.tell, pii=self._pii),
-            there,
-            last,
+            seen,
             look=partial(self.look, session),
             forget=partial(self.forget, session),
             tidy=partial(self.tidy, session),
         )
 
-    async def look(self, session: Session) -> tuple[dict[str, int], dict[str, int]]:
-        """What the stream holds of ours beyond our record, by message id, and the last sequence of each of
-        our subjects. Raises Fenced: it is true only of an owner."""
+    async def look(self, session: Session) -> Seen:
+        """What the stream holds and takes, after our record was put right. Raises Fenced: it is true only
+        of an owner."""
         info = await ensured(session.js)
         if info.config.deny_delete and not info.config.max_age:
             raise KeepsForEver
         remembered = Remembered(session.connection, self.name)
         await remembered.drop_before(info.state.first_seq)
         after = await self._record(session, remembered, info)
+        there = await self._there(session, after)
+        last = await self._last_of_each(session)
+        await session.renew()
+        return Seen(there, last, largest_for(session.client.max_payload, info.config.max_msg_size))
+
+    async def _there(self, session: Session, after: int) -> dict[str, int]:
+        """The sequences of our messages beyond one, by message id."""
         there: dict[str, int] = {}
         async for message in self._from(session, after + 1):
             if (told := (message.headers or {}).get("Nats-Msg-Id")) and message.seq:
                 there[told] = message.seq
-        last = await self._last_of_each(session)
-        await session.renew()
-        return there, last
+        return there
 
     async def _record(self, session: Session, remembered: Remembered, info: StreamInfo) -> int:
         """The sequence behind which our record does not know the stream; the record is put right before."""
@@ -157,6 +163,7 @@ class SharedStream:
         """
         remembered = Remembered(session.connection, self.name)
         await self.tidy(session)
+        await self._find_unrecorded(session, remembered)
         while kept := await remembered.of_user(user_id, AT_ONCE):
             found = await asyncio.gather(*(self._overwrite(session, one) for one in kept))
             if None in found:
@@ -166,6 +173,18 @@ class SharedStream:
                 await remembered.drop([one.sequence for one in kept])
             await session.renew()
         await cleared(session.connection, self.name, user_id)
+
+    async def _find_unrecorded(self, session: Session, remembered: Remembered) -> None:
+        """Remember what was stored by a session that ended before it could record it.
+
+        The next session would find it, but a form that is switched off has none.
+        """
+        lease = session.lease
+        if there := await self._there(session, lease.last_sequence):
+            page = await session.reader.read(session.connection, lease.position, PAGE)
+            told = (event for event in page if isinstance(event, Recorded))
+            ids = ((event, message_id(event, self.name)) for event in told)
+            await remembered.keep([kept_as(event, there[found]) for event, found in ids if found in there])
 
     async def _overwrite(self, session: Session, kept: Kept) -> bool | None:
         """Whether a message was ours and is overwritten; None where the stream keeps it."""

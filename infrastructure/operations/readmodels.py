@@ -19,15 +19,18 @@ from application.projections import (
     NothingParked,
     Parked,
     ProjectionStatus,
+    RelayStatus,
     Repaired,
     Step,
     UnknownGeneration,
+    UnknownUser,
     Verification,
 )
 from infrastructure.standing import Keys, Standing
 from projections import proof, repair
 from projections.catalogue import READ_MODELS, by_name
 from projections.readmodel import ReadModel
+from projections.verify import TOTALS
 
 _STATUS = """
 SELECT p.name, p.version, p.generation, p.state, CASE WHEN p.lease_until > now() THEN p.owner END AS owner,
@@ -39,9 +42,22 @@ SELECT p.name, p.version, p.generation, p.state, CASE WHEN p.lease_until > now()
         WHERE (s.projection, s.version, s.generation) = (p.name, p.version, p.generation)) AS parked,
        (SELECT count(*) FROM projection_differences d
         WHERE (d.projection, d.version, d.generation) = (p.name, p.version, p.generation)) AS differing,
+       EXISTS (SELECT FROM projection_differences d
+               WHERE (d.projection, d.version, d.generation) = (p.name, p.version, p.generation)
+               AND d.user_id = %s) AS totals_differ,
+       NOT p.live AND p.left_at IS NOT NULL AS was_live,
        (SELECT e.state FROM events e WHERE e.position = p.position + 1) AS waiting, now() AS now
 FROM projections p, (SELECT coalesce(max(position), 0) AS position FROM events) AS head
 ORDER BY p.name, p.version, p.generation"""
+
+# What went wrong with nothing to do, a broker that was away say, is in nobody's way.
+_HELD = """
+SELECT f.name, f.task, f.position, head.position AS head, head.position - f.position AS lag_events,
+       f.advanced_at, f.last_error
+FROM (SELECT name, 'publishing' AS task, position, advanced_at, last_error FROM relays
+      UNION ALL SELECT name, 'reacting', position, advanced_at, last_error FROM reactors) AS f,
+     (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+WHERE f.last_error IS NOT NULL AND f.position < head.position ORDER BY f.task, f.name"""
 
 _PARKED = """
 SELECT projection, version, generation, user_id, position, event_name, reason, attempts, parked_at,
@@ -84,7 +100,10 @@ class PostgresReadModels:
         self._keys = keys
 
     def status(self) -> list[ProjectionStatus]:
-        return [_status(row) for row in self._rows(_STATUS)]
+        return [_status(row) for row in self._rows(_STATUS, TOTALS)]
+
+    def held(self) -> list[RelayStatus]:
+        return [RelayStatus(**row) for row in self._rows(_HELD)]
 
     def parked(self) -> list[Parked]:
         return [Parked(**row) for row in self._rows(_PARKED)]
@@ -145,6 +164,8 @@ class PostgresReadModels:
         model = known(name)
 
         async def work(connection: psycopg.AsyncConnection) -> list[Repaired]:
+            if not await repair.is_known(connection, model, user_id):
+                raise UnknownUser(name, user_id)
             return [
                 await repair.repair(connection, self._keys.reader, model, number, user_id)
                 for number in await repair.built(connection, model)
@@ -166,9 +187,9 @@ class PostgresReadModels:
             connection.execute(_TELL)
         return sorted(number for (number,) in numbers)
 
-    def _rows(self, query: str) -> list[dict[str, Any]]:
+    def _rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         with psycopg.connect(self._standing.conninfo, autocommit=True, row_factory=dict_row) as connection:
-            return connection.execute(query.encode()).fetchall()
+            return connection.execute(query.encode(), parameters).fetchall()
 
     def _run(self, work: Work[T]) -> T:
         async def run() -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from application.statistics import SignupCount
+from application.statistics import NotCountedYet, SignupCount
 from projections.signups.reader import signup_counts
 
 
@@ -16,4 +16,7 @@ class PostgresStatistics:
 
     def signups(self) -> list[SignupCount]:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            return signup_counts(connection)
+            try:
+                return signup_counts(connection)
+            except psycopg.errors.UndefinedTable:
+                raise NotCountedYet from None

@@ -58,7 +58,14 @@ class GrpcServer:
         self._settings = settings
         access = Access(service.bus.ports.clients, settings.grpc_client_subjects)
         observer = rpc_observer_of(service.metrics.rpcs, service.tracing)
-        self._calls = Calls(service.bus, access, observer, note)
+        self._calls = Calls(
+            service.bus,
+            access,
+            observer,
+            note,
+            # Zero is no limit.
+            write_within=settings.http_write_timeout.total_seconds() or None,
+        )
         service.metrics.rpcs.streams = lambda: self._calls.streams
         watching = Watching(service.changes, "none" if settings.events_pii == "none" else "full")
         self._health = Health(NAMES, readiness)

@@ -73,7 +73,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "usersd_projection_differing", "gauge", "users", _GENERATION,
-        "Users whose rows were found not to be what the log says, until they are found to be.",
+        "Users whose rows were found not to be what the log says, until they are; 1 more for totals.",
     ),
     Metric(
         "usersd_projection_checked_total", "counter", "users", _GENERATION,

@@ -13,7 +13,7 @@ from application.operations import (
     UnknownProjection,
     WorkerLost,
 )
-from application.projections import NotProven
+from application.projections import NotProven, UnknownUser
 from interfaces.cli.output import TRY_AGAIN, USAGE, fail, line, say, show
 from interfaces.cli.parked import parked, report
 from interfaces.cli.readmodels import JSON, pause, resume, status, verify
@@ -68,6 +68,8 @@ def rebuild(
     rebuild goes on where it was when it is called again.
     """
     if user is not None:
+        if no_switch or switch_anyway or anew or parallel or rate:
+            fail("--user writes rows anew where they stand: it takes no other option but --json.", USAGE)
         _rebuild_user(tools, name, user, as_json=as_json)
         return
     with tools.operations() as work, shown(name) as progress:
@@ -107,6 +109,8 @@ def _rebuild_user(tools: Tools, name: str, user: UUID, *, as_json: bool) -> None
             repaired = work.repair(name, user)
         except UnknownProjection as error:
             fail(error, USAGE)
+        except UnknownUser as error:
+            fail(error)
     report(repaired, as_json=as_json, empty=f"{name} has no generation yet")
 
 

@@ -14,7 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from application.operations import Operations, UnknownProjection
-from application.projections import Parked, ProjectionStatus, Stepped, UnknownGeneration, Verification, paced
+from application.projections import (
+    Parked,
+    ProjectionStatus,
+    RelayStatus,
+    Stepped,
+    UnknownGeneration,
+    Verification,
+    paced,
+)
 from interfaces.cli.output import FAILURE, USAGE, fail, line, say, show
 from interfaces.cli.progress import bar
 from interfaces.cli.tools import Tools
@@ -35,7 +43,8 @@ _COLUMNS = ("projection", "generation", "state", "position", "head", "lag", "rat
 def status(tools: Tools, watch: bool, as_json: bool) -> None:
     """Show where every generation of every read model stands, and what is wrong with it.
 
-    Ends with 1 where a stream is parked, rows are not what the log says, or a page cannot be applied.
+    Ends with 1 where a stream is parked, rows are not what the log says, or a page cannot be applied; and
+    where what publishes or mails cannot go on.
     """
     with tools.operations() as work:
         if watch:
@@ -46,14 +55,14 @@ def status(tools: Tools, watch: bool, as_json: bool) -> None:
             began = time.monotonic()
             time.sleep(BETWEEN)
             rows = _paced(work.status(), rows, time.monotonic() - began)
-        parked = work.parked()
+        held, parked = work.held(), work.parked()
     if as_json:
-        _lines(rows, parked)
-    elif rows:
-        _console().print(_shown(rows, parked))
+        _lines(rows, held, parked)
+    elif rows or held:
+        _console().print(_shown(rows, held, parked))
     else:
         say("no projection has been made yet")
-    if not all(row.is_well for row in rows):
+    if held or not all(row.is_well for row in rows):
         raise SystemExit(FAILURE)
 
 
@@ -69,11 +78,11 @@ def _watch(work: Operations, *, as_json: bool) -> None:
                 rows, now = work.status(), time.monotonic()
                 rows, before, looked = _paced(rows, before, now - looked), rows, now
                 if as_json:
-                    _lines(rows, work.parked())
+                    _lines(rows, work.held(), work.parked())
                 elif live is None:
-                    console.print(_shown(rows, work.parked()))
+                    console.print(_shown(rows, work.held(), work.parked()))
                 else:
-                    live.update(_shown(rows, work.parked()), refresh=True)
+                    live.update(_shown(rows, work.held(), work.parked()), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -85,12 +94,12 @@ def _paced(
     return [paced(row, known.get((row.name, row.version, row.generation)), seconds) for row in rows]
 
 
-def _lines(rows: Sequence[ProjectionStatus], parked: Sequence[Parked]) -> None:
-    for row in (*rows, *parked):
+def _lines(rows: Sequence[ProjectionStatus], held: Sequence[RelayStatus], parked: Sequence[Parked]) -> None:
+    for row in (*rows, *held, *parked):
         line(row)
 
 
-def _shown(rows: Sequence[ProjectionStatus], parked: Sequence[Parked]) -> Group:
+def _shown(rows: Sequence[ProjectionStatus], held: Sequence[RelayStatus], parked: Sequence[Parked]) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in _COLUMNS:
         right = name in ("position", "head", "rate", "parked", "differing")
@@ -98,6 +107,7 @@ def _shown(rows: Sequence[ProjectionStatus], parked: Sequence[Parked]) -> Group:
     for row in rows:
         table.add_row(*_cells(row))
     below = [Text(text) for row in rows for text in _remarks(row)]
+    below += [Text(_standing_still(relay)) for relay in held]
     below += [Text(_waiting(stream)) for stream in parked]
     return Group(table, *below)
 
@@ -139,8 +149,34 @@ def _remarks(row: ProjectionStatus) -> list[str]:
             f"{named}: {row.last_error} from position {row.last_error_position}{event} on; it is tried again"
         )
     if row.differing:
-        remarks.append(f"{named}: rows of {row.differing} users are not what the log says: verify shows them")
+        remarks.append(f"{named}: {_wrong(row)} not what the log says: {_cure(row)}")
     return remarks
+
+
+def _wrong(row: ProjectionStatus) -> str:
+    users = row.differing - row.totals_differ
+    rows = f"rows of {users:,} {'user' if users == 1 else 'users'}"
+    if not row.totals_differ:
+        return f"{rows} are"
+    return f"{rows} and the totals are" if users else "the totals are"
+
+
+def _cure(row: ProjectionStatus) -> str:
+    verifying = f"usersd projections verify {row.name}"
+    if row.state == "live":
+        return f"{verifying} shows what differs"
+    cure = f"drop-old {row.name}" if row.was_live else f"rebuild {row.name} --anew"
+    return (
+        f"{verifying} --generation {row.generation} shows what differs; nothing is answered from it, and "
+        f"usersd projections {cure} does away with it"
+    )
+
+
+def _standing_still(relay: RelayStatus) -> str:
+    return (
+        f"{'relay' if relay.task == 'publishing' else 'reactor'} {relay.name}: {relay.last_error}; "
+        f"{relay.lag_events:,} events from position {relay.position + 1} on wait, and it is tried again"
+    )
 
 
 def _waiting(stream: Parked) -> str:

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 import msgspec
 import rich_click as click
 
-from application.statistics import SignupCount
-from interfaces.cli.output import line, say, show
+from application.statistics import NotCountedYet, SignupCount
+from interfaces.cli.output import TRY_AGAIN, fail, line, say, show
 from interfaces.cli.tools import Tools
 
 WIDTH = 50
@@ -44,7 +44,10 @@ def stats(tools: Tools, days: int, as_json: bool) -> None:
     Days are those of UTC. Whoever was erased is not counted.
     """
     with tools.statistics() as work:
-        counts = work.signups()
+        try:
+            counts = work.signups()
+        except NotCountedYet as error:
+            fail(error, TRY_AGAIN)
     if as_json:
         for count in counts:
             line(count)

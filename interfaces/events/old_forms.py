@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,18 +75,22 @@ class OldForm(msgspec.Struct, frozen=True, kw_only=True):
         """All subjects that a message of this form may have."""
         return sorted({self.subject(operation) for operation in self.told()})
 
-    def tell(self, recorded: Recorded, user: User | None, pii: Pii = "full") -> Telling | None:
-        """The message, ready for the bus, or None where the event is not told."""
+    def tell(
+        self, recorded: Recorded, user: User | None, pii: Pii = "full", *, without: Set[str] = frozenset()
+    ) -> Telling | None:
+        """The message, ready for the bus, or None where the event is not told. `without`: fields left out."""
         operation = self.operation_of(recorded)
         if operation is None:
             return None
         moment = Moment(recorded, user or User(id=recorded.user_id))
-        body = in_envelope(self.payload_field, _encode(self.payload(operation, moment, pii)))
+        body = in_envelope(self.payload_field, _encode(self.payload(operation, moment, pii, without)))
         return Telling(message_id(recorded, self.name), self.subject(operation), body)
 
-    def payload(self, operation: Operation, moment: Moment, pii: Pii) -> dict[str, Any]:
+    def payload(
+        self, operation: Operation, moment: Moment, pii: Pii, without: Set[str] = frozenset()
+    ) -> dict[str, Any]:
         """The JSON object inside the envelope."""
-        hidden: Iterable[str] = self.personal if pii == "none" else ()
+        hidden = without | self.personal if pii == "none" else without
         payload: dict[str, Any] = {"operation": f"user.{operation.name}"}
         if self.has_request_id:
             # The caller chose it, so that it may say anything.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,10 @@ class Access:
         if shown is not None:
             raise NotListed
         raise Unauthenticated("The credential of a service account is needed, as metadata `authorization`.")
+
+    def name_of(self, context: grpc.aio.ServicerContext[Any, Any], actor: Actor) -> Hashable:
+        """What tells this caller from others: a service account's id, or else the certificate."""
+        return actor.id or self._certificate(context)
 
     @staticmethod
     def _certificate(context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:

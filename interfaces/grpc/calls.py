@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import aclosing, suppress
 from random import getrandbits
 from time import perf_counter
@@ -23,18 +23,18 @@ from application.messages import Context
 from domain.access import Actor, require_scope
 from domain.errors import Refusal, Unavailable
 from interfaces.grpc.access import Access
-from interfaces.grpc.errors import invalid, refuse, status_of
+from interfaces.grpc.errors import DoesNotRead, invalid, refuse, status_of
 from interfaces.grpc.methods import Unary
 
 RpcContext = grpc.aio.ServicerContext[Any, Any]
-Still = Callable[[], Awaitable[None]]
+Still = Callable[[], Awaitable[Hashable]]
 Answers = Callable[[Any, Still], AsyncGenerator[Any, None]]
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 LAST_MOMENT = 1.0
-"""Seconds that streams get to say why they end."""
+"""Seconds that streams get to say why they end; it waits behind what their caller has not read."""
 
 log = logging.getLogger("usersd.grpc")
 
@@ -71,9 +71,22 @@ class _Call(msgspec.Struct):
 
 
 class Calls:
-    """Everything that all calls have in common."""
+    """Everything that all calls have in common.
 
-    def __init__(self, bus: Bus, access: Access, observer: Observer, note: Note | None) -> None:
+    `write_within` are the seconds in which a caller has to make room for the next answer of a stream; None
+    is for ever.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        access: Access,
+        observer: Observer,
+        note: Note | None,
+        *,
+        write_within: float | None,
+    ) -> None:
+        self._write_within = write_within
         self._bus = bus
         self._access = access
         self._observer = observer
@@ -112,8 +125,9 @@ class Calls:
         async def handle(sent: bytes, context: RpcContext) -> None:
             call = self._begin(rpc, context)
 
-            async def still() -> None:
-                await self._admit(call, scope)
+            async def still() -> Hashable:
+                asked = await self._admit(call, scope)
+                return self._access.name_of(context, asked.actor)
 
             with self._lasting():
                 try:
@@ -121,7 +135,7 @@ class Calls:
                     # Closed at once: what is left to the collector of garbage would go on counting.
                     async with aclosing(answers(_parsed(request_type.FromString, sent), still)) as found:
                         async for made in found:
-                            await _write(context, made.SerializeToString())
+                            await self._write(context, made.SerializeToString())
                 except _CallerLeft:
                     call.code = StatusCode.CANCELLED
                 except BaseException as fault:
@@ -142,7 +156,7 @@ class Calls:
                     await self._admit(call, None)
                     async with aclosing(answers(requests, context)) as found:
                         async for made in found:
-                            await _write(context, made)
+                            await self._write(context, made)
                 except _CallerLeft:
                     call.code = StatusCode.CANCELLED
                 except BaseException as fault:
@@ -213,13 +227,23 @@ class Calls:
                 return
         if isinstance(fault, Refusal):
             call.code = status_of(fault)
-            await refuse(call.context, fault)
+            await _in_a_moment(refuse(call.context, fault))
         if isinstance(fault, Exception):
             call.code = StatusCode.INTERNAL
             name = type(fault).__name__
             log.error("unhandled %s in request %s", name, call.request_id, exc_info=fault)
             words = f"Something went wrong on our side. Quote the request id {call.request_id}."
-            await call.context.abort(call.code, words)
+            await _in_a_moment(call.context.abort(call.code, words))
+
+    async def _write(self, context: RpcContext, made: Any) -> None:
+        try:
+            async with asyncio.timeout(self._write_within):
+                await context.write(made)
+        except TimeoutError:
+            raise DoesNotRead from None
+        except Exception:
+            # The library has no public name for it.
+            raise _CallerLeft from None
 
     def _end(self, call: _Call) -> None:
         seconds, code = perf_counter() - call.started, call.code.name
@@ -232,12 +256,14 @@ class _CallerLeft(Exception):
     """There is nobody to write to any more."""
 
 
-async def _write(context: RpcContext, made: Any) -> None:
+async def _in_a_moment(ending: Awaitable[Any]) -> None:
+    """End a call, and leave it to the library where the caller does not read even that."""
     try:
-        await context.write(made)
-    except Exception:
-        # The library has no public name for it.
-        raise _CallerLeft from None
+        async with asyncio.timeout(LAST_MOMENT):
+            await ending
+    except TimeoutError:
+        # What the library ends quietly: the status is on its way.
+        raise asyncio.CancelledError from None
 
 
 class _Lasting:

@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from domain import errors
-from domain.errors import Fault, Invalid, OutcomeUnknown, Refusal
+from domain.errors import Fault, Invalid, OutcomeUnknown, Refusal, Unavailable
 
 DOMAIN = "usersd"
 DETAILS = "grpc-status-details-bin"
@@ -28,6 +28,11 @@ class AnswerTooLarge(Refusal):
 class TooManyWatchers(Refusal):
     code = "too_many_watchers"
     message = "Too many watch already; another one has to end first."
+
+
+class DoesNotRead(Unavailable):
+    code = "does_not_read"
+    message = "Nothing was read for too long; go on from the last position that was dealt with."
 
 
 class BeyondTheLog(Refusal):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -18,6 +19,12 @@ PAGE = 100
 """Events that are in memory at once for each that watches."""
 
 MOST_WATCHERS = 100
+MOST_OF_ONE = 20
+"""That one caller may have of them."""
+
+BELIEVED = 1.0
+"""Seconds after which it is asked again whether a watcher may go on, before it is told anything more."""
+
 POLL = 1.0
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
 
@@ -26,7 +33,8 @@ SAYS_SO_EVERY = 15.0
 
 LAST_POSITION = 2**62
 
-Still = Callable[[], Awaitable[None]]
+Still = Callable[[], Awaitable[Hashable]]
+"""Who watches, which is the same every time; raises where they may not go on."""
 
 
 class Changes(Protocol):
@@ -58,15 +66,18 @@ class Watching:
     def __init__(self, changes: Changes, pii: Pii) -> None:
         self._changes = changes
         self._pii: Pii = pii
-        self._watchers = 0
+        self._watchers: Counter[Hashable] = Counter()
 
     async def watch(self, request: WatchUsersReq, still: Still) -> AsyncGenerator[WatchUsersRes, None]:
-        """Goes on until its caller leaves; `still` raises where the caller may not go on."""
+        """Goes on until its caller leaves or `still` raises."""
         if request.after > LAST_POSITION:
             raise invalid("after", "There is no such position.")
-        if self._watchers >= MOST_WATCHERS:
+        caller = await still()
+        if self._watchers.total() >= MOST_WATCHERS:
             raise TooManyWatchers(retry_after=1)
-        self._watchers += 1
+        if self._watchers[caller] >= MOST_OF_ONE:
+            raise TooManyWatchers("This caller has too many watchers; one has to end first.", retry_after=1)
+        self._watchers[caller] += 1
         try:
             if request.after > await self._changes.head():
                 raise BeyondTheLog
@@ -74,13 +85,20 @@ class Watching:
                 async for answer in answers:
                     yield answer
         finally:
-            self._watchers -= 1
+            self._watchers[caller] -= 1
+            # Does not remember everybody who ever watched.
+            self._watchers += Counter()
 
     async def _follow(self, position: int, still: Still) -> AsyncGenerator[WatchUsersRes, None]:
         caught_up, told, said = False, position, time.monotonic()
+        believed = said
         while True:
             page = await self._changes.page(position, PAGE)
             for event in page:
+                # Its reader may have taken its time over the one before.
+                if time.monotonic() - believed > BELIEVED:
+                    await still()
+                    believed = time.monotonic()
                 position, answer = event.position, self._answer(event)
                 if answer is not None:
                     yield answer
@@ -91,6 +109,7 @@ class Watching:
                     caught_up, told, said = True, position, time.monotonic()
                 await self._changes.wait(POLL)
             await still()
+            believed = time.monotonic()
 
     def _answer(self, event: Recorded | Unreadable) -> WatchUsersRes | None:
         if isinstance(event, Unreadable):

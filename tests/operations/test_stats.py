@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from application.seeding import SeedWanted
@@ -53,3 +54,14 @@ async def test_the_users_are_counted_and_their_days_plotted(database: str) -> No
 def test_without_users_it_says_so(database: str) -> None:
     shown = usersd(database, "stats")
     assert (shown.code, shown.out, shown.err.strip()) == (0, "", "there are no users")
+
+
+async def test_before_the_first_build_it_says_when_to_try_again(database: str) -> None:
+    async with Writer(database) as writer:
+        await writer.register()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM projections WHERE name = 'signups'")
+        connection.execute("DROP TABLE IF EXISTS signups_v1_g1, signups_v1_g1_totals CASCADE")
+    shown = usersd(database, "stats", "--json")
+    assert (shown.code, shown.out, len(shown.err.splitlines())) == (75, "", 1), shown
+    assert "not counted yet" in shown.err

@@ -224,13 +224,14 @@ async def test_the_commands_show_try_again_and_discard(database: str) -> None:
             assert "users.disabled.v1" in out
             assert "example.com" not in out
             code, _, err = await run("retry", "users", str(ada))
-            assert (code, f"parked at position {position} (ValidationError)" in err) == (1, True), err
+            told = f"users: generation 1: user {ada} is parked at position {position} (ValidationError)\n"
+            assert (code, err) == (1, told)
             assert (await run("retry", "users"))[0] == 2
             assert (await run("discard", "users", str(ada), "--reason", " "))[0] == 2
             code, _, err = await run("discard", "users", str(ada), "--reason", "import of March")
-            assert (code, "is up to date" in err) == (0, True), err
+            assert (code, err) == (0, f"users: generation 1: user {ada} is up to date\n")
             code, out, _ = await run("list", "--json")
             assert '"kind":"discarded"' in out
             assert "import of March" in out
             code, _, err = await run("undo-discard", "users", str(position))
-            assert (code, "is parked" in err) == (1, True), err
+            assert (code, err) == (1, told)
