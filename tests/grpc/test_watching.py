@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
 
-import grpc
 import msgspec
 import pytest
 from grpc import StatusCode
 
 from application.ports import Recorded, Unreadable
 from domain.errors import Unauthenticated
-from interfaces.events.published import message_of, render
 from interfaces.grpc import watching
 from interfaces.grpc.stubs.users.v1.users_pb2 import WatchUsersReq, WatchUsersRes
-from interfaces.grpc.stubs.users.v1.users_pb2_grpc import UsersServiceStub
 from interfaces.grpc.watching import Held, Watching
-from tests.grpc.world import Metadata, World, reason_of, refusal, serving, shown
+from tests.grpc.changes import PATIENCE, head, told
+from tests.grpc.world import World, reason_of, refusal, serving, shown
 from tests.support.waiting import eventually
-
-PATIENCE = 30.0
-
-
-async def told(here: World, after: int = 0) -> list[tuple[int, str, bytes]]:
-    """What the log has to tell after a position, as a watcher should hear it."""
-    found = []
-    for event in await here.client.service.changes.page(after, 10_000):
-        assert isinstance(event, Recorded)
-        if (message := message_of(event)) is not None:
-            found.append((event.position, message.type, render(event)))
-    return found
 
 
 class Watcher:
@@ -59,10 +43,6 @@ class Watcher:
         self.position = answer.position
         if answer.HasField("change"):
             self.seen.append((answer.position, answer.change.type, answer.change.cloud_event))
-
-
-async def head(here: World) -> int:
-    return await here.client.service.changes.head()
 
 
 async def test_a_watcher_hears_what_has_happened_and_then_what_happens(here: World) -> None:
@@ -129,76 +109,6 @@ async def test_a_watcher_hears_no_more_once_its_account_is_revoked(here: World) 
     assert error.code() is StatusCode.UNAUTHENTICATED
 
 
-@asynccontextmanager
-async def not_reading(
-    here: World, monkeypatch: pytest.MonkeyPatch, shows: Metadata
-) -> AsyncIterator[tuple[Any, int]]:
-    """A call that has read one of fifteen large answers and has room for few more, and where they begin."""
-    monkeypatch.setattr(watching, "PAGE", 1)
-    begin = await head(here)
-    for _ in range(15):
-        await here.client.register(metadata={"blob": "x" * 200_000})
-    # A client that makes no more room than HTTP/2 begins with.
-    options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536))
-    async with grpc.aio.insecure_channel(here.address, options) as channel:
-        stub: Any = UsersServiceStub(channel)
-        call = stub.WatchUsers(WatchUsersReq(after=begin), metadata=shows)
-        await call.read()
-        yield call, begin
-
-
-async def test_a_watcher_that_does_not_read_is_not_read_ahead_for(
-    here: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    page = type(here.client.service.changes).page
-
-    async def counted(self: Any, after: int, limit: int) -> Any:
-        asked.append(after)
-        return await page(self, after, limit)
-
-    monkeypatch.setattr(type(here.client.service.changes), "page", counted)
-    async with not_reading(here, monkeypatch, here.shows("follow_feed")) as (call, begin):
-
-        async def it_waits() -> bool:
-            before = len(asked)
-            await here.client.http.get("/livez")
-            await asyncio.sleep(0.2)
-            return len(asked) == before
-
-        await eventually(it_waits, PATIENCE)
-        assert len(asked) < 15
-        expected = await told(here, begin)
-        for position, _, _ in expected[1:]:
-            assert (await call.read()).position == position
-
-
-async def test_a_watcher_that_does_not_read_loses_its_place_and_goes_on_from_where_it_was(
-    here: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "MOST_WATCHERS", 1)
-    async with serving(here.client, MG_USERS_HTTP_SERVER_WRITE_TIMEOUT="200ms") as made:
-        shows = made.shows("follow_feed")
-        async with not_reading(made, monkeypatch, shows) as (call, begin):
-
-            async def it_has_ended() -> bool:
-                return bool(made.lines)
-
-            await eventually(it_has_ended, PATIENCE)
-            assert made.lines[0][:2] == ("users.v1.UsersService/WatchUsers", "UNAVAILABLE")
-            another = made.users.WatchUsers(WatchUsersReq(after=await head(made)), metadata=shows)
-            assert (await another.read()).position == await head(made)
-            another.cancel()
-            expected = [position for position, _, _ in await told(made, begin)]
-            seen = expected[:1]
-            with pytest.raises(grpc.aio.AioRpcError) as ended:
-                while True:
-                    seen.append((await call.read()).position)
-            assert (ended.value.code(), reason_of(ended.value)) == (StatusCode.UNAVAILABLE, "DOES_NOT_READ")
-            assert seen == expected[: len(seen)]
-            assert len(seen) < len(expected)
-
-
 async def test_a_watcher_that_reads_slowly_hears_nothing_more_once_its_account_is_revoked(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,8 +123,7 @@ async def test_a_watcher_that_reads_slowly_hears_nothing_more_once_its_account_i
             raise Unauthenticated
         return "somebody"
 
-    await here.client.register()
-    for _ in range(5):
+    for _ in range(3):
         await here.client.register()
     answers = Watching(here.client.service.changes, "full").watch(WatchUsersReq(), still)
     heard = [await anext(answers), await anext(answers)]
