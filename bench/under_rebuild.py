@@ -181,11 +181,20 @@ class _Client:
 
     async def _send(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes, bytes]:
         free = self._free
-        reader, writer = (
-            free.pop() if free else await asyncio.open_connection(self._place.hostname, self._place.port)
-        )
-        writer.write(request(self._address, method, path, self._headers, body))
-        head = await reader.readuntil(b"\r\n\r\n")
+        while True:
+            used = bool(free)
+            reader, writer = (
+                free.pop() if used else await asyncio.open_connection(self._place.hostname, self._place.port)
+            )
+            try:
+                writer.write(request(self._address, method, path, self._headers, body))
+                head = await reader.readuntil(b"\r\n\r\n")
+                break
+            except (asyncio.IncompleteReadError, ConnectionError):
+                # The server has let a connection go on which nothing came for long; another may be good.
+                writer.close()
+                if not used:
+                    raise
         answer = await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
         free.append((reader, writer))
         return int(head[9:12]), head, answer

@@ -20,7 +20,6 @@ from infrastructure.logs import configure
 from infrastructure.process import tune
 from infrastructure.standing import Standing, open_keys
 from projections.generation import Generation
-from projections.pace import Pace
 from projections.parts import Moved, Part, fill
 
 NICE = 19
@@ -113,7 +112,7 @@ def main() -> None:
     standing = Standing(conninfo=job.conninfo, direct=job.conninfo, nats_url="", root_key=job.root_key)
     reader = open_keys(standing).reader
     tune()
-    work = fill(job.conninfo, reader, model, job.generation, job.part, Pace(job.rate))
+    work = fill(job.conninfo, reader, model, job.generation, job.part, job.rate)
     try:
         asyncio.run(work)
     except psycopg.OperationalError as error:

@@ -11,6 +11,7 @@ import psycopg
 
 from application.ports import Recorded, Unreadable
 from projections.generation import Generation, look_at
+from projections.others import Others
 from projections.pace import Pace
 from projections.readmodel import LogPages, ReadModel
 
@@ -92,12 +93,17 @@ async def join(connection: psycopg.AsyncConnection, generation: Generation) -> N
         await connection.execute(_JOIN, generation.key)
 
 
-async def fill(conninfo: str, pages: LogPages, model: ReadModel, number: int, part: Part, pace: Pace) -> None:
+async def fill(
+    conninfo: str, pages: LogPages, model: ReadModel, number: int, part: Part, rate: float | None
+) -> None:
     """Take the events of a part in, up to its target; each page and the position are one transaction.
 
-    Raises Moved where another process fills the same part.
+    `rate` limits it, in events per second. Raises Moved where another process fills the same part.
     """
+    others = Others()
+    pace = Pace(rate, others, part.count)
     async with (
+        others.watched(conninfo),
         await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection,
         await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as ahead,
     ):

@@ -181,11 +181,12 @@ class _Rebuild:
             await self.workers.fill(generation, todo, self.rate)
             return
         for part in todo:
-            pace = Pace(self.rate)
-            await parts.fill(self._conninfo, self._pages, generation.model, generation.number, part, pace)
+            model, number = generation.model, generation.number
+            await parts.fill(self._conninfo, self._pages, model, number, part, self.rate)
 
     async def _catch_up(self, stage: str) -> None:
         """Apply pages until few events are left; to wait for none would never end while writes go on."""
+        # Without rests for others: who rests while they write may never get there.
         generation, pace = self._generation, Pace(self.rate)
         head = await head_of(self._connection)
         # What the workers have parked counts here too.

@@ -17,6 +17,7 @@ from projections import parts
 from projections import rebuild as rebuilding
 from projections.catalogue import READ_MODELS
 from projections.generation import Generation
+from projections.others import Others
 from projections.pace import Pace
 from projections.readmodel import ReadModel
 from projections.rebuild import rebuild
@@ -194,7 +195,7 @@ class Twice:
     async def fill(self, generation: Generation, todo: Sequence[parts.Part], rate: float | None) -> None:
         reader, conninfo = self._writer.reader, self._writer.conninfo
         for _ in range(2):
-            await parts.fill(conninfo, reader, generation.model, generation.number, todo[0], Pace(rate))
+            await parts.fill(conninfo, reader, generation.model, generation.number, todo[0], rate)
 
 
 async def test_a_rate_is_kept_and_nothing_is_caught_up_in_a_rush() -> None:
@@ -205,3 +206,27 @@ async def test_a_rate_is_kept_and_nothing_is_caught_up_in_a_rush() -> None:
         await pace.spend(20)
     assert loop.time() - began >= 0.14
     assert Pace().page() == 5000
+
+
+async def test_while_others_work_pages_are_small_and_half_of_the_time_is_left_to_them() -> None:
+    loop, others = asyncio.get_running_loop(), Others()
+    others.at_work = True
+    pace, began = Pace(None, others, sharers=2), loop.time()
+    assert pace.page() == 1000
+    worked = await _some_work()
+    await pace.spend(1000)
+    # Of two who share the work each rests for three times as long as it has worked.
+    assert loop.time() - began >= 3.9 * worked
+    others.at_work = False
+    began = loop.time()
+    assert pace.page() == 5000
+    worked = await _some_work()
+    await pace.spend(5000)
+    assert loop.time() - began < 3 * worked
+
+
+async def _some_work() -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.sleep(0.1)
+    return loop.time() - began
