@@ -27,6 +27,7 @@ MODULES = (
     "from_zero",
     "delivered",
     "visible",
+    "lag",
     "feed",
     "lists",
 )
