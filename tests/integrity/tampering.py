@@ -12,9 +12,7 @@ import psycopg
 
 _COLUMNS = "position, stream_id, version, name, state, prev_hash, hash"
 _UNWATCHED = "SET LOCAL session_replication_role = replica"
-_UNCHECKED = """
-ALTER TABLE events DROP CONSTRAINT IF EXISTS events_position_check,
-                   DROP CONSTRAINT IF EXISTS events_version_check"""
+_UNCHECKED = "ALTER TABLE events DROP CONSTRAINT IF EXISTS events_position_check"
 
 
 class Tamperer:

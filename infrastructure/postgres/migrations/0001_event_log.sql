@@ -4,7 +4,7 @@
 CREATE TABLE events (
     position   bigint PRIMARY KEY CHECK (position > 0),     -- 1, 2, 3 … over the whole log, without a gap
     stream_id  uuid   NOT NULL,             -- the user
-    version    bigint NOT NULL CHECK (version > 0),         -- 1, 2, 3 … within the stream
+    version    bigint NOT NULL,             -- 1, 2, 3 … within the stream
     name       text   NOT NULL,             -- the literal stored name, such as users.disabled.v1
     state      bytea  NOT NULL,             -- the envelope as JSON, what is personal in it sealed
     prev_hash  bytea,                       -- hash of version - 1, NULL for the first event of a stream
