@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from infrastructure.durable import flush_folder, separator
+
 FILE = "erasure-ledger.ndjson"
 
 
@@ -39,12 +41,12 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, self._separator(descriptor) + msgspec.json.encode(entry) + b"\n")
+                os.write(descriptor, separator(descriptor) + msgspec.json.encode(entry) + b"\n")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             if new:
-                _sync_folder(self.path.parent)
+                flush_folder(self.path.parent)
         except OSError as error:
             raise LedgerUnusable(f"{self.path} cannot be written: {error.strerror}") from None
 
@@ -64,17 +66,3 @@ class Ledger:
                 continue
             found.setdefault(entry.user_id, entry.requested_at)
         return found, torn
-
-    @staticmethod
-    def _separator(descriptor: int) -> bytes:
-        """A line that a crash has torn must not swallow the next one."""
-        size = os.fstat(descriptor).st_size
-        return b"" if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n" else b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

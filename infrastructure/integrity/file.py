@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from infrastructure.durable import flush_folder, separator
 from infrastructure.integrity.checkpoint import CheckpointInvalid, Signed, verified
 from infrastructure.settings import Settings
 
@@ -37,7 +38,7 @@ class CheckpointFile:
             new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             if new:
-                _sync_folder(self.path.parent)
+                flush_folder(self.path.parent)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -53,7 +54,7 @@ class CheckpointFile:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
             try:
                 lines = "".join(f"{text}\n" for text in texts).encode()
-                rest = _separator(descriptor) + lines
+                rest = separator(descriptor) + lines
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
                 os.fsync(descriptor)
@@ -109,17 +110,3 @@ def _read(line: bytes) -> Signed | None:
         return verified(line.decode("ascii"))
     except (CheckpointInvalid, UnicodeDecodeError):
         return None
-
-
-def _separator(descriptor: int) -> bytes:
-    """A line that a crash has torn must not swallow the next one."""
-    size = os.fstat(descriptor).st_size
-    return b"" if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n" else b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

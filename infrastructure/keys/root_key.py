@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from infrastructure.durable import flush_folder
 from infrastructure.event_store.keyring import fingerprint_of
 from infrastructure.settings import Settings
 
@@ -56,7 +57,7 @@ class FileOfRootKey:
         """Put the next key into the place of the present one, unless another process has done so."""
         if self._next.exists():
             self._next.rename(self.path)
-            _flush(self.path.parent)
+            flush_folder(self.path.parent)
         if not self.path.exists() or _read(self.path) != key:
             _write_private(self.path, key.hex())
 
@@ -114,13 +115,4 @@ def _write_private(file: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     temporary.rename(file)
-    _flush(file.parent)
-
-
-def _flush(folder: Path) -> None:
-    """Have a rename on disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_folder(file.parent)

@@ -6,6 +6,7 @@ What they keep is a row for each position they have applied. The soak has to fin
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, LiteralString
 
@@ -25,7 +26,7 @@ _ROWS: LiteralString = "INSERT INTO naive_rows SELECT %s, unnest(%s::int8[])"
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class Reader:
+class Reader(ABC):
     """A reader of the log on a connection; it begins where its row says that it is."""
 
     def __init__(self, name: str, connection: Connection) -> None:
@@ -43,9 +44,9 @@ class Reader:
         self.connection.execute(_MOVE, (to, self.name))
         self.position = to
 
+    @abstractmethod
     def step(self) -> bool:
         """Apply what comes next; whether there was anything."""
-        raise NotImplementedError
 
 
 class Careful(Reader):
