@@ -26,11 +26,11 @@ from bench.measuring import Row, in_turns
 from domain.access import ANONYMOUS
 from infrastructure.accounts.clients import PostgresClientAdministration
 from infrastructure.bootstrap import open_service
+from infrastructure.first_admin import make_first_admin
 from infrastructure.logs import configure
 from infrastructure.process import tune
 from infrastructure.server.addresses import grpc_place
 from infrastructure.server.grpc import GrpcServer
-from infrastructure.serving import make_first_admin
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from interfaces.grpc.stubs.mainflux.users.policies.auth_pb2 import IdentifyReq

@@ -19,10 +19,11 @@ from litestar import get
 
 from bench.ground import Ground
 from infrastructure.bootstrap import open_service
+from infrastructure.first_admin import make_first_admin
 from infrastructure.logs import configure
 from infrastructure.process import tune
 from infrastructure.server.http import HttpServer
-from infrastructure.serving import application, make_first_admin
+from infrastructure.serving import application
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from tests.support.databases import standing

@@ -50,6 +50,7 @@ from infrastructure.reads.cursors import SealedCursors
 from infrastructure.reads.directory import PostgresDirectory
 from infrastructure.reads.visibility import PostgresVisibility
 from infrastructure.rebuilding import SpawnedWorkers
+from infrastructure.roles import Role
 from infrastructure.settings import Settings
 from infrastructure.settings.address import own_address
 from infrastructure.standing import Keys, Standing
@@ -116,8 +117,12 @@ async def open_service(
     clock: Clock | None = None,
     hasher: PasswordHasher | None = None,
     port: int | None = None,
+    role: Role = Role.RUN,
 ) -> AsyncIterator[Service]:
-    """Wire the service. Any part can be replaced by keyword; everything is closed on the way out."""
+    """Wire the service. Any part can be replaced by keyword; everything is closed on the way out.
+
+    The role says what of the regular work is its own; `port` is where this process serves the API.
+    """
     async with AsyncExitStack() as stack:
         instance_id = settings.instance_id or str(uuid4())
         tracing = _tracing(stack, settings, instance_id)
@@ -194,9 +199,10 @@ async def open_service(
             ),
         )
         wake_up = notifications.signals[EVENTS]
-        jobs: list[Job] = expiry_jobs(pool, ports.clock, settings.security_log_retention)
+        jobs: dict[Role, list[Job]] = {part: [] for part in Role}
+        jobs[Role.SWEEPER] += expiry_jobs(pool, ports.clock, settings.security_log_retention)
         if settings.send_telemetry and settings.telemetry_url:
-            jobs.append(CallHome(settings.telemetry_url, pool, version("usersd")).job())
+            jobs[Role.SWEEPER].append(CallHome(settings.telemetry_url, pool, version("usersd")).job())
         mailer = make_mailer(
             settings,
             standing,
@@ -209,12 +215,12 @@ async def open_service(
                 port=port or settings.http_port,
             ),
         )
-        jobs.append(mailer.job())
+        jobs[Role.MAILER].append(mailer.job())
         if settings.projection_check:
             check = BackgroundCheck(standing.direct, keys.reader, settings.projection_check)
-            jobs.append(check.job())
+            jobs[Role.PROJECTOR].append(check.job())
         relays = Relays(settings, keys.reader, standing.direct, standing.nats_url, wake_up, page_trace)
-        jobs += relays.jobs()
+        jobs[Role.RELAY] += relays.jobs()
         figures = Database(standing.direct, {one.name: one.version for one in READ_MODELS}, relays.names)
         stack.push_async_callback(figures.close)
         metrics = Metrics(
@@ -223,6 +229,8 @@ async def open_service(
         bus = Bus(ports, COMMANDS, QUERIES, metrics.use_case, tracing.use_case if tracing else None)
         stopping = asyncio.Event()
         erasing = erasure(settings, standing, keys, pool, bus, stopping)
+        jobs[Role.SWEEPER] += [*issues.jobs, *erasing.jobs]
+        own = [job for part, found in jobs.items() if role.does(part) for job in found]
         yield Service(
             bus=bus,
             tokens=issues.tokens,
@@ -233,7 +241,7 @@ async def open_service(
             reactors=issues.reactors,
             relays=relays.told,
             mailer=mailer,
-            scheduler=Scheduler([*jobs, *issues.jobs, *erasing.jobs], PostgresClaims(pool), stopping),
+            scheduler=Scheduler(own, PostgresClaims(pool), stopping),
             erasure=erasing,
             checkpointer=Checkpointer(
                 standing.direct,

@@ -29,10 +29,20 @@ from infrastructure.operations.keys import PostgresKeyOperations
 from infrastructure.operations.projections import PostgresOperations
 from infrastructure.operations.statistics import PostgresStatistics
 from infrastructure.postgres.migrate import MigrationError
+from infrastructure.roles import Role
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
 from infrastructure.settings.dormant import warning as dormant_warning
 from infrastructure.settings.kinds import ROOT_KEY
-from infrastructure.standing import Keys, Standing, StandingError, attach, open_keys, prepare, stand
+from infrastructure.standing import (
+    Keys,
+    Standing,
+    StandingError,
+    attach,
+    open_keys,
+    prepare,
+    stand,
+    wait_until_prepared,
+)
 from interfaces.cli.main import main as run_command_line
 from interfaces.cli.output import DIVERGED, FAILURE, TRY_AGAIN, USAGE
 from interfaces.cli.tools import CommandFailed, Shown
@@ -58,37 +68,34 @@ class WiredTools:
         loaded = _load("run")
         return [Shown(*row) for row in describe(loaded)], _warnings(loaded)
 
-    def run(self, say: Say) -> None:
-        # Imported here because only this command needs the HTTP server.
+    def serve(self, role: str, say: Say) -> None:
+        # Imported here because only these commands need the HTTP server.
         from infrastructure.erasure.ledger import LedgerUnusable
+        from infrastructure.first_admin import NoFirstAdmin
         from infrastructure.integrity.file import CheckpointFileUnusable
-        from infrastructure.mail.mailer import templates_of
-        from infrastructure.server.addresses import CannotListen, grpc_place
-        from infrastructure.serving import NoFirstAdmin, address_of, serve
+        from infrastructure.server.addresses import CannotListen
+        from infrastructure.serving import serve
 
-        settings = _chosen("run", say)
+        settings, chosen = _chosen(role, say), Role(role)
         configure(settings.log_level)
         with _plainly(CannotListen):
-            # A taken port and a template that cannot be used are told before anything is made or started.
-            address_of(settings)
-            if settings.grpc_enabled:
-                grpc_place(settings)
-            templates_of(settings)
+            _try_out(chosen, settings)
         unfit = (CannotListen, NoFirstAdmin, LedgerUnusable, CheckpointFileUnusable)
-        with _plainly(*unfit), stand(settings) as standing:
-            prepare(standing, say)
+        with _plainly(*unfit), _footing(chosen, settings, say) as standing:
 
             def ready(address: str) -> None:
                 if standing.servers:
                     standing.servers.announce(http=address)
-                say(f"usersd is ready at {address}   (end it with Ctrl-C)")
+                name = "usersd" if chosen is Role.RUN else f"usersd {role}"
+                say(f"{name} is ready at {address}   (end it with Ctrl-C)")
 
             keys = open_keys(standing)
-            _require_whole_log(settings, standing, keys)
-            serve(settings, standing, keys, ready)
+            if chosen.answers or chosen is Role.SWEEPER:
+                _require_whole_log(settings, standing, keys)
+            serve(chosen, settings, standing, keys, ready)
 
     def migrate(self, say: Say) -> None:
-        with _plainly(), attach(_chosen("run", say), create=True) as standing:
+        with _plainly(), attach(_chosen("migrate", say), create=True) as standing:
             prepare(standing, say)
 
     def keys(self) -> AbstractContextManager[KeyOperations]:
@@ -121,6 +128,34 @@ class WiredTools:
 
     def operations(self) -> AbstractContextManager[Operations]:
         return _operations()
+
+
+def _try_out(role: Role, settings: Settings) -> None:
+    """A taken port and a template that cannot be used are told before anything is made or started."""
+    from infrastructure.mail.mailer import templates_of
+    from infrastructure.server.addresses import grpc_place
+    from infrastructure.serving import address_of
+
+    address_of(settings, role)
+    if role.answers and settings.grpc_enabled:
+        grpc_place(settings)
+    if role.does(Role.MAILER):
+        templates_of(settings)
+
+
+@contextmanager
+def _footing(role: Role, settings: Settings, say: Say) -> Iterator[Standing]:
+    """`usersd run` starts what it was not given and migrates; every other role waits for whoever does."""
+    if role is Role.RUN:
+        with stand(settings) as standing:
+            prepare(standing, say)
+            yield standing
+        return
+    with attach(settings, create=True) as standing:
+        if role is Role.RELAY and not standing.nats_url:
+            raise StandingError("There is no NATS to publish to: set MG_USERS_ES_URL.")
+        wait_until_prepared(standing, say)
+        yield standing
 
 
 @contextmanager

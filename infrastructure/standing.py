@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -13,7 +14,7 @@ from infrastructure.event_store.keyring import Keyring, open_keyring, read_epoch
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
 from infrastructure.keys.root_key import root_key
-from infrastructure.postgres.migrate import migrate
+from infrastructure.postgres.migrate import migrate, pending
 from infrastructure.settings import Settings
 from projections import tables
 from projections.catalogue import READ_MODELS
@@ -74,6 +75,27 @@ def attach(settings: Settings, *, create: bool = False) -> Iterator[Standing]:
 
 def prepare(standing: Standing, report: object = None) -> None:
     """Bring the database to the shape this version needs."""
+    _require_fit(standing)
+    migrate(standing.direct, report if callable(report) else lambda line: None)
+    _ensure_read_models(standing)
+
+
+def wait_until_prepared(standing: Standing, report: Callable[[str], None], look: float = 1.0) -> None:
+    """Wait, and say so once, until `usersd migrate` has brought the database to this version's shape.
+
+    Looks every `look` seconds. Raises MigrationError where a newer version has gone too far.
+    """
+    _require_fit(standing)
+    told = ""
+    while missing := pending(standing.direct):
+        if told != missing[0]:
+            report(f"waiting for `usersd migrate` of this version: {missing[0]} is still missing")
+            told = missing[0]
+        time.sleep(look)
+    _ensure_read_models(standing)
+
+
+def _require_fit(standing: Standing) -> None:
     with psycopg.connect(standing.direct, autocommit=True) as connection:
         if connection.info.server_version < OLDEST_POSTGRES:
             raise StandingError(
@@ -82,7 +104,9 @@ def prepare(standing: Standing, report: object = None) -> None:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise StandingError(f"The database is encoded in {encoding}: names of all people need UTF8.")
-    migrate(standing.direct, report if callable(report) else lambda line: None)
+
+
+def _ensure_read_models(standing: Standing) -> None:
     with psycopg.connect(standing.direct, autocommit=True) as connection:
         for model in READ_MODELS:
             tables.ensure(connection, model)

@@ -40,8 +40,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[Job]
 
     async def run(self) -> None:
-        """Bring erasures to their end and follow the epochs until cancelled."""
-        await asyncio.gather(self._begin(), self.erasing.run(), self.epochs.follow())
+        """Bring erasures to their end until cancelled."""
+        await asyncio.gather(self._begin(), self.erasing.run())
 
     async def _begin(self) -> None:
         """Have it on record which kinds are swept from this start on."""

@@ -79,7 +79,7 @@ class PostgresSeeding:
             return
         # Imported here because nobody else needs a whole service.
         from infrastructure.bootstrap import open_service
-        from infrastructure.serving import make_first_admin
+        from infrastructure.first_admin import make_first_admin
 
         keys = await asyncio.to_thread(open_keys, self._standing)
         async with open_service(self._settings, self._standing, keys) as service:

@@ -1,8 +1,17 @@
-"""Brings the database to the shape this version needs: forward only, safe when ten processes start."""
+"""Brings the database to the shape this version needs: forward only, safe when ten processes start.
+
+A migration may say that programs before it can go on beside it, by a first line such as
+
+    -- Programs that know 0012 can go on beside this.
+
+so that a newer version can be rolled out while the older one serves. One that does not say so is for new
+programs alone: an older one refuses to start.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -17,7 +26,15 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     name        text        NOT NULL,
     checksum    text        NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
-)"""
+);
+ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS oldest_program int"""
+
+# A ledger without the column was written before any program could go on beside a newer one.
+_APPLIED = """
+SELECT number, name, checksum, coalesce((to_jsonb(m)->>'oldest_program')::int, number)
+FROM schema_migrations AS m"""
+
+_BESIDE = re.compile(r"-- Programs that know (\d{4}) can go on beside this\.\n")
 
 
 class MigrationError(Exception):
@@ -33,6 +50,12 @@ class Migration(msgspec.Struct, frozen=True):
     def checksum(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
+    @property
+    def oldest_program(self) -> int:
+        """The last migration that a program has to know in order to work on what this one leaves."""
+        declared = _BESIDE.match(self.sql)
+        return int(declared[1]) if declared else self.number
+
 
 def known() -> list[Migration]:
     """The migrations that this version carries, in order."""
@@ -47,8 +70,8 @@ def known() -> list[Migration]:
 def migrate(conninfo: str, report: Callable[[str], None] = lambda line: None) -> int:
     """Apply what is missing and return how many migrations that were.
 
-    Raises MigrationError where a migration that was applied has been edited since, or where the
-    database was written by a newer version.
+    Raises MigrationError where a migration that was applied has been edited since, or where a newer
+    version has changed the database so that this one cannot work on it.
     """
     with psycopg.connect(conninfo, autocommit=True) as connection:
         # Polling, not waiting, for the lock: a waiting transaction's snapshot would block
@@ -76,23 +99,25 @@ def _apply(connection: psycopg.Connection, report: Callable[[str], None]) -> int
             connection.execute("SET LOCAL lock_timeout = '5s'")
             connection.execute(migration.sql.encode())
             connection.execute(
-                "INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)",
-                (migration.number, migration.name, migration.checksum),
+                "INSERT INTO schema_migrations (number, name, checksum, oldest_program) "
+                "VALUES (%s, %s, %s, %s)",
+                (migration.number, migration.name, migration.checksum, migration.oldest_program),
             )
     return len(missing)
 
 
 def _missing(connection: psycopg.Connection) -> list[Migration]:
     applied: dict[int, tuple[str, str]] = {}
-    if _one(connection, "SELECT to_regclass('schema_migrations') IS NOT NULL"):
-        rows = connection.execute("SELECT number, name, checksum FROM schema_migrations").fetchall()
-        applied = {number: (name, checksum) for number, name, checksum in rows}
     ours = {migration.number: migration for migration in known()}
-    if newer := sorted(set(applied) - set(ours)):
-        raise MigrationError(
-            f"The database was migrated by a newer version ({applied[newer[0]][0]} is unknown here). "
-            "Start that version, or restore a backup from before it."
-        )
+    if _one(connection, "SELECT to_regclass('schema_migrations') IS NOT NULL"):
+        for number, name, checksum, oldest_program in connection.execute(_APPLIED).fetchall():
+            if number in ours:
+                applied[number] = name, checksum
+            elif oldest_program > max(ours):
+                raise MigrationError(
+                    f"The database was migrated by a newer version ({name} is unknown here), and this one "
+                    "cannot work on it. Start that version, or restore a backup from before it."
+                )
     for number, (name, checksum) in applied.items():
         if ours[number].checksum != checksum:
             raise MigrationError(

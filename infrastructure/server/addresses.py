@@ -11,15 +11,21 @@ from infrastructure.settings.refusals import is_loopback
 
 LOOPBACK = "127.0.0.1"
 
+_HOSTS = {
+    "HTTP_PORT": "MG_USERS_HTTP_HOST",
+    "OPERATIONS_PORT": "MG_USERS_HTTP_HOST",
+    "GRPC_PORT": "MG_USERS_GRPC_HOST",
+}
+
 
 class CannotListen(Exception):
     """The address is taken or not ours."""
 
 
-def free_address(host: str, port: int, serves: str) -> tuple[str, int]:
+def free_address(host: str, port: int, setting: str) -> tuple[str, int]:
     """The address behind a host, IPv4 where there is a choice, and a port that is free.
 
-    `serves` is HTTP or GRPC, as the settings are named. Raises CannotListen.
+    `setting` names the port: HTTP_PORT, OPERATIONS_PORT or GRPC_PORT. Raises CannotListen.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -32,8 +38,8 @@ def free_address(host: str, port: int, serves: str) -> tuple[str, int]:
             return str(address[0]), probe.getsockname()[1]
     except OSError as error:
         raise CannotListen(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. Set MG_USERS_{serves}_HOST and "
-            f"MG_USERS_{serves}_PORT to an address of this machine that is free."
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Set {_HOSTS[setting]} and "
+            f"MG_USERS_{setting} to an address of this machine that is free."
         ) from None
 
 
@@ -65,5 +71,5 @@ def grpc_place(settings: Settings) -> Place:
             "show the credential of a service account as well."
         )
     ports = [settings.grpc_port, *([settings.grpc_second_port] if settings.grpc_second_port else [])]
-    tried = [free_address(wanted, port, "GRPC") for port in dict.fromkeys(ports)]
+    tried = [free_address(wanted, port, "GRPC_PORT") for port in dict.fromkeys(ports)]
     return Place(tried[0][0], tuple(port for _, port in tried), warning)

@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     http_host: str
     http_port: int
+    operations_port: int | None
     http_server_cert: Path | None
     http_server_key: Path | None
     http_client_ca_certs: Path | None

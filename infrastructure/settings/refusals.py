@@ -15,7 +15,8 @@ DEFAULT = "default"
 _PUBLIC_PASSWORDS = {"12345678"}
 # The README of Mainflux names the first, its code the second.
 _PUBLIC_SECRET_KEYS = {"mainflux", "secret"}
-_ROLES_WITHOUT_STREAM = {"api", "projector", "migrate"}
+_ROLES_WITH_STREAM = {"run", "relay"}
+_ROLES_THAT_ANSWER = {"run", "api"}
 _PAIRS = (
     ("http_server_cert", "http_server_key"),
     ("grpc_server_cert", "grpc_server_key"),
@@ -57,7 +58,8 @@ def refusals(settings: Settings, role: str, sources: Mapping[str, str]) -> Itera
     names = _Names(sources)
     yield from _embedded(settings, role, names)
     yield from _root_key(settings, names)
-    yield from _public_secrets(settings, names)
+    if role in _ROLES_THAT_ANSWER:
+        yield from _public_secrets(settings, names)
     yield from _tls(settings, names)
     yield from _stream(settings, names)
     yield from _auth_service(settings, names)
@@ -102,7 +104,7 @@ def _embedded(settings: Settings, role: str, names: _Names) -> Iterator[Refusal]
             ("db_host", *involved),
             f"{names['db_host']} is not set: should be the host of a PostgreSQL, {why}",
         )
-    if settings.es_url is None and role not in _ROLES_WITHOUT_STREAM:
+    if settings.es_url is None and role in _ROLES_WITH_STREAM:
         yield Refusal(
             ("es_url", *involved),
             f"{names['es_url']} is not set: should be the URL of a NATS with JetStream, {why}",

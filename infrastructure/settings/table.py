@@ -67,6 +67,15 @@ _HTTP = Group(
             legacy=inherited.service_link,
         ),
         Variable(
+            "operations_port",
+            ours("OPERATIONS_PORT"),
+            kinds.LISTENING_PORT,
+            None,
+            "The port at which a role without an API answers `/livez`, `/readyz`, `/health` and `/metrics`; "
+            "0 takes any free one.",
+            unset="9012 for `projector`, 9013 `relay`, 9014 `mailer`, 9015 `sweeper`",
+        ),
+        Variable(
             "http_server_cert",
             both("USERS_HTTP_SERVER_CERT"),
             kinds.FILE,

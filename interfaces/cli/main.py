@@ -14,7 +14,7 @@ from interfaces.cli.keys import keys
 from interfaces.cli.output import fail
 from interfaces.cli.projections import projections
 from interfaces.cli.replay import replay
-from interfaces.cli.run import migrate, run
+from interfaces.cli.run import migrate, roles
 from interfaces.cli.stats import stats
 from interfaces.cli.tools import CommandFailed, Tools
 
@@ -31,7 +31,7 @@ def usersd() -> None:
 
 
 for command in (
-    run,
+    *roles,
     migrate,
     projections,
     events,

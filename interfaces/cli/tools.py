@@ -42,8 +42,8 @@ class Tools(Protocol):
     def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
         """The settings and the warnings about them."""
 
-    def run(self, say: Callable[[str], None]) -> None:
-        """Run the service until a signal ends it."""
+    def serve(self, role: str, say: Callable[[str], None]) -> None:
+        """Do the work of a role (run, api, projector, relay, mailer, sweeper) until a signal ends it."""
 
     def migrate(self, say: Callable[[str], None]) -> None:
         """Bring the database to the shape of this version."""

@@ -132,10 +132,11 @@ def create_app(
     observer: Observer | None = None,
     access_log: AccessLog | None = None,
     more_routes: Sequence[HTTPRouteHandler] = (),
+    only_operations: bool = False,
 ) -> Outermost:
-    """The application around a bus."""
+    """The application around a bus; or, of all its routes, those for who runs the process."""
     app = Litestar(
-        route_handlers=[*routes(), *more_routes],
+        route_handlers=[*([_operations()] if only_operations else routes()), *more_routes],
         exception_handlers={
             Refusal: on_refusal,
             HTTPException: on_http_exception,
@@ -170,9 +171,13 @@ def routes() -> list[Router | HTTPRouteHandler]:
         Router(path="/", route_handlers=[Throttling], tags=["security"]),
         Router(path="/", route_handlers=[OAuth, oauth_metadata], tags=["oauth"]),
         Router(path="/", route_handlers=[TokenCommands, Sessions, jwks], tags=["tokens"]),
-        Router(path="/", route_handlers=[health, livez, readyz, metrics], tags=["operations"]),
+        _operations(),
         *openapi.HANDLERS,
     ]
+
+
+def _operations() -> Router:
+    return Router(path="/", route_handlers=[health, livez, readyz, metrics], tags=["operations"])
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -64,7 +64,7 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
     """200 when requests can be served, else 503; a broker that is away does not make it unready."""
     readiness: Readiness = request.app.state["readiness"]
     checks = await readiness()
-    ready = all(checks[name] == "ok" for name in ("postgres", "schema", "read_models"))
+    ready = all(checks.get(name, "ok") == "ok" for name in ("postgres", "schema", "read_models"))
     body = msgspec.json.encode({"status": "pass" if ready else "fail", "checks": checks})
     if ready:
         return Response(body, media_type=JSON)

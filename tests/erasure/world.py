@@ -20,7 +20,8 @@ from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
-from infrastructure.serving import application, make_first_admin
+from infrastructure.first_admin import make_first_admin
+from infrastructure.serving import application
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from tests.nats.broker import Broker

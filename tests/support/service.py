@@ -12,7 +12,8 @@ import httpx
 from application.ports import Clock
 from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.bootstrap import Service, open_service
-from infrastructure.serving import application, make_first_admin
+from infrastructure.first_admin import make_first_admin
+from infrastructure.serving import application
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from tests.support.databases import standing
