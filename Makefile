@@ -9,7 +9,7 @@ PROTOS := $(shell find interfaces/grpc/protos -name '*.proto')
 PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench fuzz soak lint imports types lock clean
+.PHONY: help setup run test check check-all bench fuzz soak lint imports types lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ types: $(READY)
 	$(BIN)/mypy
 
 check: lint imports types test ## lint, import contracts, strict types, all tests: what CI runs
+
+check-all: $(READY) ## check, and the tests that take packages of the system, which it installs (Debian, root)
+	.ci/system-packages
+	$(MAKE) check
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m system
 
 bench: $(READY) ## one table of ratios, each against a limit measured in the same run
 	$(BIN)/python -m bench
