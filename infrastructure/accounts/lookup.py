@@ -67,7 +67,8 @@ class PostgresAccounts:
         await self._by_name.close()
 
 
-def _credential(row: Sequence[Any]) -> Credential:
+def credential(row: Sequence[Any]) -> Credential:
+    """What a row of `credentials` says, and at which position of the log it said so."""
     user_id, secret_hash, epoch, status, role, verified, carried_session, carried_from, as_of = row
     return Credential(
         user_id=user_id,
@@ -83,8 +84,8 @@ def _credential(row: Sequence[Any]) -> Credential:
 
 
 def _by_id(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, Credential]]:
-    return ((row[0], _credential(row)) for row in rows)
+    return ((row[0], credential(row)) for row in rows)
 
 
 def _by_name(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[bytes, Credential]]:
-    return ((bytes(row[0]), _credential(row[1:])) for row in rows)
+    return ((bytes(row[0]), credential(row[1:])) for row in rows)

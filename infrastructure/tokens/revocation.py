@@ -19,8 +19,7 @@ import psycopg
 
 from application.ports import AccessClaims, Credential, Rights
 from domain.errors import InvalidToken, Unavailable
-from domain.values import Role, Status
-from infrastructure.accounts.lookup import PostgresAccounts
+from infrastructure.accounts.lookup import PostgresAccounts, credential
 from infrastructure.postgres.notifications import Signal
 from infrastructure.postgres.reads import PointReads
 from infrastructure.tokens.known import MAX_SESSIONS, MAX_USERS, SKEW, Known, Said, rights_of
@@ -245,18 +244,9 @@ class PostgresRevocations:
 
 
 def _account(row: Sequence[Any]) -> Credential:
-    changed, user_id, epoch, status, role, verified, carried, carried_from = row
-    return Credential(
-        user_id=user_id,
-        secret_hash=None,
-        epoch=epoch,
-        status=Status(status),
-        role=Role(role),
-        verified=verified,
-        carried_session=carried,
-        carried_from=carried_from,
-        as_of=changed,
-    )
+    changed, user_id, *more = row
+    # What is kept of it is asked for with every request, and the hash only at a login.
+    return credential((user_id, None, *more, changed))
 
 
 def _sessions(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, bool]]:
