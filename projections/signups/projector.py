@@ -14,8 +14,8 @@ from psycopg.sql import SQL, Identifier
 from application.ports import Recorded
 from domain.user import User
 from domain.values import Role, Status
-from projections.folding import Gone, fold_user
 from projections.readmodel import Discarded
+from projections.rows import RowPerUser
 
 _LOAD = SQL("SELECT user_id, version, day, status, role FROM {} WHERE user_id = ANY(%b::uuid[])")
 
@@ -26,18 +26,15 @@ ON CONFLICT (user_id) DO UPDATE SET
     version = excluded.version, day = excluded.day, status = excluded.status, role = excluded.role
 WHERE present.version < excluded.version""")
 
-_COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
-_TYPES = ("uuid", "int8", "date", "text", "text")
 
-_DELETE = SQL("DELETE FROM {} WHERE user_id = ANY(%b::uuid[])")
-
-
-class Signups:
+class Signups(RowPerUser):
     """The read model behind totals and `usersd stats`."""
 
     name: ClassVar[str] = "signups"
     version: ClassVar[int] = 1
     key: ClassVar[str] = "user_id"
+    upsert: ClassVar[SQL] = _UPSERT
+    types: ClassVar[Sequence[str]] = ("uuid", "int8", "date", "text", "text")
     also: ClassVar[Sequence[str]] = ("totals",)
 
     def table(self, name: str) -> str:
@@ -64,29 +61,11 @@ class Signups:
         )
         return {row[0]: _user(*row) for row in await cursor.fetchall()}
 
-    def fold(self, user_id: UUID, state: User | None, events: Sequence[Recorded | Discarded]) -> User | Gone:
-        return fold_user(user_id, state, events)
+    def upserted(self, user: User) -> tuple[Any, ...]:
+        return row(user)
 
-    async def write(
-        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
-    ) -> None:
-        gone = [change.id for change in changes if isinstance(change, Gone)]
-        rows = [row(change) for change in changes if isinstance(change, User)]
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await connection.execute(_UPSERT.format(Identifier(table)), columns, prepare=True)
-        if gone:
-            await connection.execute(_DELETE.format(Identifier(table)), (gone,))
-
-    async def copy(
-        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
-    ) -> None:
-        copy = connection.cursor().copy(_COPY.format(Identifier(table)))
-        async with copy as rows:
-            rows.set_types(_TYPES)
-            for change in changes:
-                if isinstance(change, User):
-                    await rows.write_row(row(change))
+    def copied(self, user: User) -> tuple[Any, ...]:
+        return row(user)
 
     def disagreement(self, table: str) -> str:
         return _sql("disagreement.sql", table)

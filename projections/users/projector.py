@@ -16,8 +16,8 @@ from application.documents import parse_document, render_card, render_document
 from application.ports import Recorded
 from domain.user import User
 from domain.values import name_key
-from projections.folding import Gone, fold_user
 from projections.readmodel import Discarded
+from projections.rows import RowPerUser
 
 _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 
@@ -40,7 +40,6 @@ ON CONFLICT (id) DO UPDATE SET
     document = excluded.document, card = excluded.card, brief = excluded.brief
 WHERE present.version < excluded.version""")
 
-_COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
 _TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, "text[]", "jsonb", *["bytea"] * 2, "bool")
 
 _TAGS = 11
@@ -48,15 +47,15 @@ _LONGEST_KEY = 500
 _BRIEF = 2000
 _VALUE = 16
 
-_DELETE = SQL("DELETE FROM {} WHERE id = ANY(%b::uuid[])")
 
-
-class Users:
+class Users(RowPerUser):
     """The read model behind list, search and profile."""
 
     name: ClassVar[str] = "users"
     version: ClassVar[int] = 1
     key: ClassVar[str] = "id"
+    upsert: ClassVar[SQL] = _UPSERT
+    types: ClassVar[Sequence[str]] = _TYPES
     also: ClassVar[Sequence[str]] = ()
 
     def table(self, name: str) -> str:
@@ -78,33 +77,16 @@ class Users:
         cursor = await connection.execute(query, (known,), prepare=True, binary=True)
         return {row[0]: parse_document(row[2], row[1]) for row in await cursor.fetchall()}
 
-    def fold(self, user_id: UUID, state: User | None, events: Sequence[Recorded | Discarded]) -> User | Gone:
-        return fold_user(user_id, state, events)
+    def upserted(self, user: User) -> tuple[Any, ...]:
+        columns = list(row(user))
+        # An array of arrays is a rectangle; as JSON each user has as many tags as they have.
+        columns[_TAGS] = msgspec.json.encode(columns[_TAGS]).decode()
+        return tuple(columns)
 
-    async def write(
-        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
-    ) -> None:
-        gone = [change.id for change in changes if isinstance(change, Gone)]
-        rows = [row(change) for change in changes if isinstance(change, User)]
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            # An array of arrays is a rectangle; as JSON each user has as many tags as they have.
-            columns[_TAGS] = [msgspec.json.encode(tags).decode() for tags in columns[_TAGS]]
-            await connection.execute(_UPSERT.format(Identifier(table)), columns, prepare=True)
-        if gone:
-            await connection.execute(_DELETE.format(Identifier(table)), (gone,))
-
-    async def copy(
-        self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
-    ) -> None:
-        copy = connection.cursor().copy(_COPY.format(Identifier(table)))
-        async with copy as rows:
-            rows.set_types(_TYPES)
-            for change in changes:
-                if isinstance(change, User):
-                    *columns, metadata, document, card, brief = row(change)
-                    # It is JSON already; a plain text would be stored as a JSON string of it.
-                    await rows.write_row((*columns, Jsonb(metadata, dumps=str), document, card, brief))
+    def copied(self, user: User) -> tuple[Any, ...]:
+        *columns, metadata, document, card, brief = row(user)
+        # It is JSON already; a plain text would be stored as a JSON string of it.
+        return (*columns, Jsonb(metadata, dumps=str), document, card, brief)
 
     def disagreement(self, table: str) -> str:
         return ""
