@@ -22,7 +22,7 @@ from application.changing import append
 from application.messages import Context
 from application.ports import Clock, EventLog, Ports, Recorded
 from domain.access import SYSTEM
-from domain.errors import Refusal
+from domain.errors import Refusal, VersionConflict
 from domain.events import Erased, ErasureRequested
 from infrastructure.erasure.certificate import Certificate, Key, Requested
 from infrastructure.erasure.ledger import Entry, Ledger, LedgerUnusable
@@ -107,6 +107,9 @@ class Erasing:
                 await (self._begin(item.user_id) if item.begins else self._finish(item.user_id))
             except (LedgerUnusable, psycopg.OperationalError, PoolTimeout):
                 raise
+            except VersionConflict:
+                # Another replica has just taken this step; the next look finds where it stands.
+                continue
             except Exception as error:
                 if item.user_id not in self._failed:
                     log.error(
@@ -145,7 +148,7 @@ class Erasing:
         self.checkpoint("removed again")
         timeline = await self._log.timeline(user_id)
         if not isinstance(timeline[-1].event, Erased):
-            await self._say_so(user_id)
+            await self._say_so(user_id, timeline[-1].version)
             timeline = await self._log.timeline(user_id)
         self.checkpoint("erased")
         certificate = await self._certificate(user_id, timeline)
@@ -157,10 +160,14 @@ class Erasing:
         files = {files.name: await files.remove(user_id) for files in self._files}
         await self._record.remove(user_id, files)
 
-    async def _say_so(self, user_id: UUID) -> None:
+    async def _say_so(self, user_id: UUID, seen: int) -> None:
+        """Raises VersionConflict where another replica has said so since this one looked at the history."""
+        before = await self._log.load(user_id)
+        if before.user.version != seen:
+            raise VersionConflict
         now, command_id = self._clock.now(), uuid4()
         context = Context(actor=SYSTEM, at=now, command_id=command_id, correlation_id=command_id)
-        await append(await self._log.load(user_id), [Erased(at=now)], context, self._ports)
+        await append(before, [Erased(at=now)], context, self._ports)
 
     async def _certificate(self, user_id: UUID, timeline: Sequence[Recorded]) -> Certificate:
         facts = await self._record.facts(user_id)

@@ -40,7 +40,10 @@ class SigningKey:
     @classmethod
     def make(cls, algorithm: str, state: State = "active") -> SigningKey:
         """A new key for ES256, EdDSA or RS256."""
-        return cls(_MAKERS[algorithm](), state)
+        # A command line would take an id that begins with a dash for an option.
+        while (made := cls(_MAKERS[algorithm](), state)).kid.startswith("-"):
+            pass
+        return made
 
     def sealed(self, keyring: Wrapping) -> bytes:
         plain = self.private.private_bytes(

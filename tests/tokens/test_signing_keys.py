@@ -263,3 +263,7 @@ async def test_a_life_that_was_shortened_ends_the_tokens_of_the_longer_one(groun
     assert short.check_access(token, NOON + ACCESS_LIFE - timedelta(seconds=1)).epoch == 1
     with pytest.raises(InvalidToken):
         short.check_access(token, NOON + ACCESS_LIFE)
+
+
+def test_no_key_has_an_id_that_a_command_line_takes_for_an_option() -> None:
+    assert not [key.kid for key in (SigningKey.make("EdDSA") for _ in range(500)) if key.kid.startswith("-")]
