@@ -19,6 +19,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+MAX_STREAMS = 200
+"""Requests at once on one HTTP/2 connection; further ones are refused, and may be tried again."""
+
 SHARE_OF_TIME = 0.05
 """Looking at all connections takes no larger part of a core than this."""
 
@@ -78,6 +81,8 @@ class Connections:
         self._uses: dict[Peer, _Use] = {}
         self._watches: dict[int, _Watch] = {}
         self._draining = asyncio.Event()
+        self._ending = False
+        self._letting_go: list[tuple[set[Peer], asyncio.Event]] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,9 +92,15 @@ class Connections:
         if use is None:
             use = self._uses[scope["client"]] = _Use(multiplexed=scope["http_version"] == "2")
         use.requests += 1
+        if use.multiplexed and use.in_flight >= MAX_STREAMS:
+            # Whoever takes requests back makes room for others, and ours go on (CVE-2023-44487).
+            await _refuse(send)
+            return
         use.in_flight += 1
 
         async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and (self._ending or self._letting_go):
+                self._let_go(scope, use, message)
             await send(message)
             # The server takes a part when the connection has taken those before it, but for a few.
             if message.get("more_body"):
@@ -101,9 +112,32 @@ class Connections:
             use.in_flight -= 1
             use.ended_at = monotonic()
 
+    def let_go(self, peers: set[Peer]) -> asyncio.Event:
+        """Close each of these connections with its next answer, and say so there; set when all have gone.
+
+        Those of HTTP/2 stay for as long as they are used.
+        """
+        gone = asyncio.Event()
+        self._letting_go.append((set(peers), gone))
+        return gone
+
+    def announce_end(self) -> None:
+        """Close every connection with its next answer, and say so there."""
+        self._ending = True
+
     def drain(self) -> None:
         """From now on, close at once what has no request in flight."""
+        self._ending = True
         self._draining.set()
+
+    def _let_go(self, scope: Message, use: _Use, message: Message) -> None:
+        # HTTP/2 has its own word for it, which the server says.
+        if use.multiplexed:
+            return
+        if not self._ending and not any(scope["client"] in those for those, _ in self._letting_go):
+            return
+        others = [header for header in message["headers"] if header[0].lower() != b"connection"]
+        message["headers"] = [*others, (b"connection", b"close")]
 
     async def watch(self, sockets: AcceptedSockets) -> None:
         """Look again and again, until cancelled."""
@@ -166,7 +200,18 @@ class Connections:
         inodes = {look.inode for look in looks}
         peers = {look.peer for look in looks}
         self._watches = {inode: watch for inode, watch in self._watches.items() if inode in inodes}
+        for those, gone in list(self._letting_go):
+            those.intersection_update(peers)
+            if not those:
+                gone.set()
+                self._letting_go.remove((those, gone))
         for peer, use in list(self._uses.items()):
             # One that came after the look is not among them, and has not gone.
             if peer not in peers and not use.in_flight and use.ended_at < started:
                 del self._uses[peer]
+
+
+async def _refuse(send: Send) -> None:
+    headers = [(b"retry-after", b"1"), (b"server", b"usersd")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 
 from infrastructure.bootstrap import Service
 from infrastructure.server.addresses import CannotListen, Place
+from infrastructure.server.certificates import Material, TlsFiles, UnfitCertificate
 from infrastructure.settings import Settings
 from infrastructure.telemetry.rpcs import rpc_observer_of
 from interfaces.grpc.access import Access
@@ -56,6 +57,7 @@ class GrpcServer:
     ) -> None:
         self._place = place
         self._settings = settings
+        self._certificates: _Certificates | None = None
         access = Access(service.bus.ports.clients, settings.grpc_client_subjects)
         observer = rpc_observer_of(service.metrics.rpcs, service.tracing)
         self._calls = Calls(
@@ -72,13 +74,25 @@ class GrpcServer:
         self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
         self._server.add_generic_rpc_handlers(tuple(handlers(self._calls, watching, self._health)))
 
+    @property
+    def expires_at(self) -> float | None:
+        """When the certificate that is shown now expires, in seconds since 1970; None without TLS."""
+        return self._certificates.in_use.expires_at.timestamp() if self._certificates else None
+
+    def announce_end(self) -> None:
+        """Tell who asks for health that nothing is served here any more; all calls are still served."""
+        self._health.stop()
+
     def add(self, handler: Any) -> None:
         """Serve one service more, without any of what is asked of callers of the others."""
         self._server.add_generic_rpc_handlers((handler,))
 
     async def start(self) -> str:
-        """Begin to serve; the address (host:port) of the first port. Raises CannotListen."""
-        certificates = _Certificates.of(self._settings)
+        """Begin to serve; the address (host:port) of the first port.
+
+        Raises CannotListen, UnfitCertificate.
+        """
+        certificates = self._certificates = _Certificates.of(self._settings)
         host = f"[{self._place.host}]" if ":" in self._place.host else self._place.host
         for port in self._place.ports:
             address = f"{host}:{port}"
@@ -105,35 +119,43 @@ class GrpcServer:
 class _Certificates:
     """Key and certificates as they lie in the files; read anew when one of the files has changed."""
 
-    def __init__(self, key: Path, certificate: Path, authorities: Path | None) -> None:
-        self._files = [key, certificate, *([authorities] if authorities else [])]
-        self._asks = authorities is not None
-        self._read_at = self._times()
-        self._now = self._read()
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._stamp = files.stamp()
+        self._told = ""
+        self.in_use = files.read()
+        self._now = _configuration(self.in_use)
 
     @classmethod
     def of(cls, settings: Settings) -> _Certificates | None:
-        """None where there is no TLS."""
-        key, certificate = settings.grpc_server_key, settings.grpc_server_cert
-        return cls(key, certificate, settings.grpc_client_ca_certs) if key and certificate else None
+        """None where there is no TLS. Raises UnfitCertificate."""
+        files = TlsFiles.of(settings, "grpc")
+        return cls(files) if files else None
 
     def credentials(self) -> Any:
         """What a secure port is opened with; each handshake asks for the certificates of the moment."""
-        return grpc.dynamic_ssl_server_credentials(self._now, self._latest, self._asks)
+        asks = self.in_use.authorities is not None
+        return grpc.dynamic_ssl_server_credentials(self._now, self._latest, asks)
 
     def _latest(self) -> Any:
+        stamp = self._files.stamp()
+        if stamp == self._stamp:
+            return self._now
         try:
-            times = self._times()
-            if times != self._read_at:
-                self._now, self._read_at = self._read(), times
-                log.info("the certificates of gRPC have changed; the new ones are used")
-        except OSError as error:
-            log.warning("the certificates of gRPC cannot be read anew: %s", error.strerror)
+            material = self._files.read()
+            self._files.refuse_unless_valid(material, datetime.now(UTC))
+        except UnfitCertificate as error:
+            # Tried again at the next handshake: key and certificate are seldom written at the same moment.
+            if str(error) != self._told:
+                log.error("the certificate of gRPC stays as it was: %s", error)
+                self._told = str(error)
+            return self._now
+        self.in_use, self._stamp, self._told = material, stamp, ""
+        self._now = _configuration(material)
+        log.info("the certificates of gRPC have changed; the new ones are used")
         return self._now
 
-    def _read(self) -> Any:
-        key, certificate, *authorities = (file.read_bytes() for file in self._files)
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], *authorities)
 
-    def _times(self) -> Iterable[int]:
-        return [file.stat().st_mtime_ns for file in self._files]
+def _configuration(material: Material) -> Any:
+    pair = (material.key, material.certificate)
+    return grpc.ssl_server_certificate_configuration([pair], material.authorities)

@@ -16,8 +16,13 @@ from projections.catalogue import READ_MODELS
 _PAUSED = "SELECT string_agg(DISTINCT name, ', ') FROM projections WHERE live AND paused_at IS NOT NULL"
 
 
-def readiness_of(service: Service, standing: Standing, *, answers: bool = True) -> Readiness:
-    """Looks anew at each call; the read models matter only to a process that answers from them."""
+def readiness_of(
+    service: Service, standing: Standing, *, answers: bool = True, leaving: asyncio.Event | None = None
+) -> Readiness:
+    """Looks anew at each call; the read models matter only to a process that answers from them.
+
+    Once `leaving` is set, it is unready whatever it stands on.
+    """
 
     async def readiness() -> dict[str, str]:
         checks = {
@@ -26,6 +31,8 @@ def readiness_of(service: Service, standing: Standing, *, answers: bool = True) 
         }
         if answers:
             checks |= {"read_models": await _read_models(service), **await _paused(service)}
+        if leaving is not None and leaving.is_set():
+            checks["process"] = "it is stopping"
         return checks
 
     return readiness

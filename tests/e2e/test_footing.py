@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 from contextlib import ExitStack
@@ -11,7 +12,8 @@ import httpx
 import pytest
 
 from tests.support.certificates import self_signed
-from tests.support.program import Program, program
+from tests.support.program import PATIENCE, Program, program
+from tests.support.waiting import at_last
 
 IDLE_CONNECTIONS = 1_500
 
@@ -62,11 +64,28 @@ def test_connections_that_say_nothing_keep_nobody_from_being_answered(usersd: Pr
         assert httpx.get(f"{usersd.url}/livez", timeout=10, trust_env=False).status_code == 200
 
 
-def test_a_certificate_makes_it_speak_https(tmp_path: Path) -> None:
+def test_a_certificate_makes_it_speak_https_and_a_signal_has_a_new_one_read(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     with program(MG_USERS_HTTP_SERVER_CERT=str(certificate), MG_USERS_HTTP_SERVER_KEY=str(key)) as usersd:
         usersd.start(wait=False)
         trust = ssl.create_default_context(cafile=str(certificate))
         usersd.wait_until_ready(verify=trust)
         assert usersd.url.startswith("https://")
-        assert httpx.get(f"{usersd.url}/health", verify=trust, trust_env=False).status_code == 200
+        answer = httpx.get(f"{usersd.url}/health", verify=trust, trust_env=False)
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        self_signed(tmp_path)
+        assert usersd.process is not None
+        usersd.process.send_signal(signal.SIGHUP)
+        at_last(lambda: usersd.is_ready(ssl.create_default_context(cafile=str(certificate))), PATIENCE)
+
+
+def test_certificates_that_cannot_be_used_are_told_before_anything_is_made(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    key.write_bytes(certificate.read_bytes())
+    with program(MG_USERS_HTTP_SERVER_CERT=str(certificate), MG_USERS_HTTP_SERVER_KEY=str(key)) as usersd:
+        for command in (["run"], ["config", "check"]):
+            refused = usersd.cli(*command)
+            assert refused.code == 2
+            expected = "should be a private key in PEM, without a passphrase (it holds none)"
+            assert refused.err == f"MG_USERS_HTTP_SERVER_KEY={key}: {expected}\n"
+        assert not usersd.data.exists()

@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import httpx
+
 from tests.support.program import Program, program
+from tests.support.waiting import at_last
 
 PART = (
     b"POST /users HTTP/1.1\r\nHost: usersd\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
@@ -28,6 +31,20 @@ def _slow_body(usersd: Program) -> Iterator[socket.socket]:
         idle.sendall(WHOLE)
         assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
         yield slow
+
+
+def test_it_is_unready_and_serves_on_until_others_know() -> None:
+    with program(MG_USERS_SHUTDOWN_DELAY="10m") as usersd:
+        usersd.start()
+        usersd.terminate()
+        at_last(lambda: httpx.get(f"{usersd.url}/readyz", trust_env=False).status_code == 503)
+        answer = httpx.get(f"{usersd.url}/readyz", trust_env=False)
+        assert answer.json()["checks"]["process"] == "it is stopping"
+        assert answer.headers["connection"] == "close"
+        assert httpx.get(f"{usersd.url}/.well-known/jwks.json", trust_env=False).status_code == 200
+        # Who cannot wait says so a second time.
+        usersd.terminate()
+        assert usersd.wait(30) == 0
 
 
 def test_a_body_that_never_ends_holds_up_a_stop_for_its_own_time_only() -> None:

@@ -19,6 +19,7 @@ from tests.support.listening import Listening, Wire, listening_service
 READ = 0.3
 """Seconds that a body may take."""
 MAX_HEADER_BYTES = 16_384
+JWKS = b"/.well-known/jwks.json"
 POST = b"POST /users HTTP/1.1\r\nHost: usersd\r\nContent-Type: application/json\r\n"
 
 
@@ -96,6 +97,27 @@ async def test_a_handler_learns_the_address_that_a_trusted_proxy_tells(strict: L
         assert json.loads((await wire.answer())[2]) == {"address": "203.0.113.7"}
         await wire.send(b"GET /where HTTP/1.1\r\nHost: a\r\n\r\n")
         assert json.loads((await wire.answer())[2]) == {"address": "127.0.0.1"}
+
+
+async def test_no_proxy_changes_what_addresses_begin_with(strict: Listening) -> None:
+    """Whoever is asked by another name or scheme than MG_USERS_PUBLIC_URL answers as always."""
+    told = b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\nForwarded: proto=https;host=evil"
+    for path in (b"/users/oauth/metadata", b"/.well-known/oauth-authorization-server", b"/docs", b"/health"):
+        async with strict.wire() as wire:
+            ask = b"GET " + path + b" HTTP/1.1\r\nHost: evil.example\r\n"
+            await wire.send(ask + b"X-Forwarded-For: 203.0.113.7\r\n" + told + b"\r\n\r\n")
+            _, headers, body = await wire.answer()
+            assert b"evil" not in body
+            assert not any("evil" in value for value in headers.values())
+            # It is for the proxy to promise what it keeps.
+            assert "strict-transport-security" not in headers
+
+
+async def test_what_does_not_say_otherwise_is_kept_by_nobody(strict: Listening) -> None:
+    async with strict.wire() as wire:
+        for path, kept in ((b"/users/profile", "no-store"), (b"/nowhere", "no-store"), (JWKS, "public")):
+            await wire.send(b"GET " + path + b" HTTP/1.1\r\nHost: usersd\r\n\r\n")
+            assert (await wire.answer())[1]["cache-control"].startswith(kept)
 
 
 async def _dribble(wire: Wire, more: bytes) -> None:
