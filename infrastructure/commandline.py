@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-import psycopg
+from msgspec.structs import replace
 
 from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
@@ -17,19 +19,16 @@ from application.operations import Operations
 from application.replaying import Replays
 from application.seeding import Seeding
 from application.statistics import Statistics
-from infrastructure.accounts.breached import NoBreachList
 from infrastructure.accounts.clients import PostgresClientAdministration
 from infrastructure.clock import SystemClock
-from infrastructure.embedded import EmbeddedError
-from infrastructure.event_store.keyring import RootKeyReplaced, WrongRootKey
-from infrastructure.keys.root_key import RootKeyMissing
+from infrastructure.ending import Ended, ended_by_signals
 from infrastructure.logs import configure
-from infrastructure.mail.wording import TemplateError
+from infrastructure.mendable import plainly
 from infrastructure.operations.keys import PostgresKeyOperations
 from infrastructure.operations.projections import PostgresOperations
 from infrastructure.operations.statistics import PostgresStatistics
-from infrastructure.postgres.migrate import MigrationError
 from infrastructure.roles import Role
+from infrastructure.server.asking import Asking
 from infrastructure.settings import Loaded, Settings, SettingsError, describe, load
 from infrastructure.settings.dormant import warning as dormant_warning
 from infrastructure.settings.kinds import ROOT_KEY
@@ -44,19 +43,8 @@ from infrastructure.standing import (
     wait_until_prepared,
 )
 from interfaces.cli.main import main as run_command_line
-from interfaces.cli.output import DIVERGED, FAILURE, TRY_AGAIN, USAGE
-from interfaces.cli.tools import CommandFailed, Shown
-
-_MENDABLE: tuple[type[Exception], ...] = (
-    EmbeddedError,
-    MigrationError,
-    NoBreachList,
-    RootKeyMissing,
-    RootKeyReplaced,
-    StandingError,
-    TemplateError,
-    WrongRootKey,
-)
+from interfaces.cli.output import DIVERGED, USAGE
+from interfaces.cli.tools import CommandFailed, Heard, Shown, Telemetry
 
 Say = Callable[[str], None]
 
@@ -65,23 +53,31 @@ class WiredTools:
     """Implements the command line's Tools."""
 
     def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
+        from infrastructure.server.trial import require_fit
+
         loaded = _load("run")
-        return [Shown(*row) for row in describe(loaded)], _warnings(loaded)
+        return [Shown(*row) for row in describe(loaded)], [*_warnings(loaded), *require_fit(loaded)]
 
     def serve(self, role: str, say: Say) -> None:
+        with contextlib.suppress(Ended), ended_by_signals():
+            self._serve(role, say)
+
+    def _serve(self, role: str, say: Say) -> None:
         # Imported here because only these commands need the HTTP server.
         from infrastructure.erasure.ledger import LedgerUnusable
         from infrastructure.first_admin import NoFirstAdmin
         from infrastructure.integrity.file import CheckpointFileUnusable
         from infrastructure.server.addresses import CannotListen
+        from infrastructure.server.trial import UnfitCertificate, require_fit, try_out
         from infrastructure.serving import serve
 
-        settings, chosen = _chosen(role, say), Role(role)
-        configure(settings.log_level)
-        with _plainly(CannotListen):
-            _try_out(chosen, settings)
-        unfit = (CannotListen, NoFirstAdmin, LedgerUnusable, CheckpointFileUnusable)
-        with _plainly(*unfit), _footing(chosen, settings, say) as standing:
+        settings, chosen = _chosen(role, say, require_fit), Role(role)
+        settings = replace(settings, instance_id=settings.instance_id or str(uuid4()))
+        configure(settings.log_level, of={"role": role, "instance_id": settings.instance_id})
+        with plainly(CannotListen):
+            try_out(chosen, settings)
+        unfit = (CannotListen, NoFirstAdmin, LedgerUnusable, CheckpointFileUnusable, UnfitCertificate)
+        with plainly(*unfit), _footing(chosen, settings, say) as standing:
 
             def ready(address: str) -> None:
                 if standing.servers:
@@ -94,8 +90,11 @@ class WiredTools:
                 _require_whole_log(settings, standing, keys)
             serve(chosen, settings, standing, keys, ready)
 
+    def health(self, role: str | None) -> Sequence[Heard]:
+        return Asking(os.environ).health(role)
+
     def migrate(self, say: Say) -> None:
-        with _plainly(), attach(_chosen("migrate", say), create=True) as standing:
+        with plainly(), attach(_chosen("migrate", say), create=True) as standing:
             prepare(standing, say)
 
     def keys(self) -> AbstractContextManager[KeyOperations]:
@@ -123,24 +122,18 @@ class WiredTools:
     def replays(self) -> AbstractContextManager[Replays]:
         return _replays()
 
+    def telemetry(self) -> Telemetry:
+        from infrastructure.operations.telemetry import telemetry
+
+        settings = _chosen("run", lambda line: None)
+        with plainly(), attach(settings) as standing:
+            return telemetry(settings, standing.conninfo)
+
     def statistics(self) -> AbstractContextManager[Statistics]:
         return _statistics()
 
     def operations(self) -> AbstractContextManager[Operations]:
         return _operations()
-
-
-def _try_out(role: Role, settings: Settings) -> None:
-    """A taken port and a template that cannot be used are told before anything is made or started."""
-    from infrastructure.mail.mailer import templates_of
-    from infrastructure.server.addresses import grpc_place
-    from infrastructure.serving import address_of
-
-    address_of(settings, role)
-    if role.answers and settings.grpc_enabled:
-        grpc_place(settings)
-    if role.does(Role.MAILER):
-        templates_of(settings)
 
 
 @contextmanager
@@ -160,7 +153,7 @@ def _footing(role: Role, settings: Settings, say: Say) -> Iterator[Standing]:
 
 @contextmanager
 def _operations() -> Iterator[Operations]:
-    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresOperations(standing, open_keys(standing))
 
@@ -170,7 +163,7 @@ def _seeding() -> Iterator[Seeding]:
     from infrastructure.operations.seed import PostgresSeeding
 
     settings = _chosen("run", lambda line: None)
-    with _plainly(), attach(settings, create=True) as standing:
+    with plainly(), attach(settings, create=True) as standing:
         prepare(standing)
         _require_whole_log(settings, standing, open_keys(standing))
         yield PostgresSeeding(standing, settings)
@@ -181,14 +174,14 @@ def _replays() -> Iterator[Replays]:
     from infrastructure.operations.replay import PostgresReplays
 
     settings = _chosen("run", lambda line: None)
-    with _plainly(), attach(settings) as standing:
+    with plainly(), attach(settings) as standing:
         prepare(standing)
         yield PostgresReplays(standing, settings, open_keys(standing))
 
 
 @contextmanager
 def _statistics() -> Iterator[Statistics]:
-    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresStatistics(standing.conninfo)
 
@@ -199,7 +192,7 @@ def _integrity() -> Iterator[IntegrityOperations]:
     from infrastructure.operations.integrity import PostgresIntegrityOperations
 
     settings = _chosen("run", lambda line: None)
-    with _plainly(CheckpointFileUnusable), attach(settings) as standing:
+    with plainly(CheckpointFileUnusable), attach(settings) as standing:
         prepare(standing)
         yield PostgresIntegrityOperations(standing, settings, open_keys(standing))
 
@@ -207,14 +200,14 @@ def _integrity() -> Iterator[IntegrityOperations]:
 @contextmanager
 def _keys() -> Iterator[KeyOperations]:
     settings = _chosen("run", lambda line: None)
-    with _plainly(), attach(settings) as standing:
+    with plainly(), attach(settings) as standing:
         prepare(standing)
         yield PostgresKeyOperations(standing, settings)
 
 
 @contextmanager
 def _clients() -> Iterator[ClientAdministration]:
-    with _plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresClientAdministration(standing.conninfo, SystemClock().now)
 
@@ -226,7 +219,7 @@ def _erasures() -> Iterator[ErasureOperations]:
     from infrastructure.operations.erasure import PostgresErasureOperations
 
     settings = _chosen("run", lambda line: None)
-    with _plainly(LedgerUnusable), attach(settings) as standing:
+    with plainly(LedgerUnusable), attach(settings) as standing:
         prepare(standing)
         # What only looks may look; what appends must not go on with a log that was put back.
         yield PostgresErasureOperations(
@@ -259,23 +252,11 @@ def _warnings(loaded: Loaded) -> list[str]:
     return [*loaded.warnings, *([dormant] if dormant else [])]
 
 
-def _chosen(role: str, say: Say) -> Settings:
+def _chosen(role: str, say: Say, look: Callable[[Loaded], list[str]] = lambda loaded: []) -> Settings:
     loaded = _load(role)
-    for warning in _warnings(loaded):
+    for warning in [*_warnings(loaded), *look(loaded)]:
         say(f"warning: {warning}")
     return loaded.settings
-
-
-@contextmanager
-def _plainly(*more: type[Exception]) -> Iterator[None]:
-    """The faults that an operator can mend, as one line and an exit code."""
-    try:
-        yield
-    except (*_MENDABLE, *more) as error:
-        raise CommandFailed(str(error), FAILURE) from None
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CommandFailed(f"PostgreSQL cannot be used: {reason}", TRY_AGAIN) from None
 
 
 def main() -> None:

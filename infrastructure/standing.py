@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -14,7 +14,8 @@ from infrastructure.event_store.keyring import Keyring, open_keyring, read_epoch
 from infrastructure.event_store.log import EventReader
 from infrastructure.event_store.mapper import EventMapper
 from infrastructure.keys.root_key import root_key
-from infrastructure.postgres.migrate import migrate, pending
+from infrastructure.postgres.lending import lends_servers
+from infrastructure.postgres.migrate import migrate, shape
 from infrastructure.settings import Settings
 from projections import tables
 from projections.catalogue import READ_MODELS
@@ -26,11 +27,19 @@ class StandingError(Exception):
     """What the service needs is not there; the text says what to do."""
 
 
+class TakesNoWrites(StandingError):
+    """The database is a standby, or it is read-only; it may become the one that is written in a moment."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the servers are. `direct` reaches PostgreSQL past any pooler, for LISTEN and the append."""
+    """Where the servers are. `direct` reaches PostgreSQL past any pooler, for LISTEN and the append.
+
+    `replica` is a standby that may answer reads.
+    """
 
     conninfo: str
     direct: str
+    replica: str | None = None
     nats_url: str
     root_key: bytes
     servers: embedded.EmbeddedServers | None = None
@@ -75,8 +84,10 @@ def attach(settings: Settings, *, create: bool = False) -> Iterator[Standing]:
 
 def prepare(standing: Standing, report: object = None) -> None:
     """Bring the database to the shape this version needs."""
+    say = report if callable(report) else lambda line: None
     _require_fit(standing)
-    migrate(standing.direct, report if callable(report) else lambda line: None)
+    migrate(standing.direct, say)
+    _tell_of_newer(shape(standing.direct).newer, say)
     _ensure_read_models(standing)
 
 
@@ -87,15 +98,31 @@ def wait_until_prepared(standing: Standing, report: Callable[[str], None], look:
     """
     _require_fit(standing)
     told = ""
-    while missing := pending(standing.direct):
-        if told != missing[0]:
-            report(f"waiting for `usersd migrate` of this version: {missing[0]} is still missing")
-            told = missing[0]
+    while (found := shape(standing.direct)).missing:
+        first = found.missing[0].name
+        if told != first:
+            report(f"waiting for `usersd migrate` of this version: {first} is still missing")
+            told = first
         time.sleep(look)
+    _tell_of_newer(found.newer, report)
     _ensure_read_models(standing)
 
 
+def _tell_of_newer(newer: Sequence[str], report: Callable[[str], None]) -> None:
+    if newer:
+        report(
+            f"a newer version has migrated the database ({', '.join(newer)}), "
+            "and this one goes on beside it: replace it when you can"
+        )
+
+
 def _require_fit(standing: Standing) -> None:
+    if lends_servers(standing.direct):
+        raise StandingError(
+            "A pooler that lends a server for one transaction at a time stands where PostgreSQL itself is "
+            "needed: notifications and locks do not outlive a transaction there. Set MG_USERS_DB_DIRECT_HOST "
+            "and MG_USERS_DB_DIRECT_PORT to PostgreSQL; MG_USERS_DB_HOST may stay the pooler."
+        )
     with psycopg.connect(standing.direct, autocommit=True) as connection:
         if connection.info.server_version < OLDEST_POSTGRES:
             raise StandingError(
@@ -104,6 +131,16 @@ def _require_fit(standing: Standing) -> None:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise StandingError(f"The database is encoded in {encoding}: names of all people need UTF8.")
+        if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+            raise TakesNoWrites(
+                "This PostgreSQL is a standby and takes no writes. Set MG_USERS_DB_HOST to the primary, or "
+                "try again when this one has been promoted."
+            )
+        if connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",):
+            raise TakesNoWrites(
+                "This database takes no writes: default_transaction_read_only is on for it or for its user. "
+                "Switch that off, or try again when whoever switched it on is done."
+            )
 
 
 def _ensure_read_models(standing: Standing) -> None:
@@ -133,6 +170,7 @@ def _standing(
     return Standing(
         conninfo=conninfo,
         direct=settings.postgres_direct_conninfo() or conninfo,
+        replica=settings.postgres_replica_conninfo(),
         nats_url=(settings.es_url.reveal() if settings.es_url else nats) or "",
         root_key=root_key(settings, conninfo),
         servers=servers,

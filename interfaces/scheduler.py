@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -46,11 +47,29 @@ class Scheduler:
     def __init__(self, jobs: Sequence[Job], claims: Claims, stopping: asyncio.Event | None = None) -> None:
         self.jobs = jobs
         self._claims = claims
+        self.turns = Counter({(job.name, outcome): 0 for job in jobs for outcome in ("ok", "failed")})
+        """How many turns of each job this process has taken, by name and outcome: ok or failed."""
         self.stopping = stopping or asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Tick until cancelled, then wait for what is being done."""
+        ticking = self.ticking()
+        ticking.start()
+        try:
+            while True:
+                await asyncio.sleep(TICK.total_seconds())
+                bring_forward(ticking, datetime.now(UTC))
+        finally:
+            self.stopping.set()
+            ticking.pause()
+            # Shutting down would cancel what is being done instead of waiting for it.
+            if self._running:
+                await asyncio.wait(self._running)
+            ticking.shutdown(wait=False)
+
+    def ticking(self) -> AsyncIOScheduler:
+        """What ticks for each job, not started yet."""
         ticking = AsyncIOScheduler(timezone="UTC")
         for job in self.jobs:
             # A late tick is as good as one in time; two of one job never run side by side.
@@ -63,16 +82,7 @@ class Scheduler:
                 max_instances=1,
                 misfire_grace_time=None,
             )
-        ticking.start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.stopping.set()
-            ticking.pause()
-            # Shutting down would cancel what is being done instead of waiting for it.
-            if self._running:
-                await asyncio.wait(self._running)
-            ticking.shutdown(wait=False)
+        return ticking
 
     async def _tick(self, job: Job) -> None:
         task = asyncio.create_task(self.turn(job), name=f"job {job.name}")
@@ -87,8 +97,21 @@ class Scheduler:
         try:
             done = await job.run()
         except Exception as error:
+            self.turns[job.name, "failed"] += 1
             log.error("%s failed (%s); it is tried again", job.name, type(error).__name__)
             await self._claims.give_back(job.name)
             return
+        self.turns[job.name, "ok"] += 1
         if done:
             log.info("%s: %s", job.name, done)
+
+
+def bring_forward(ticking: AsyncIOScheduler, now: datetime) -> None:
+    """Have every job tick now whose next tick is further ahead than two ticks are apart.
+
+    Ticks are kept by the time of day: on a machine whose clock was put back they would all stay away until it
+    is as late as it was.
+    """
+    for job in ticking.get_jobs():
+        if job.next_run_time is not None and job.next_run_time > now + 2 * TICK:
+            job.modify(next_run_time=now)

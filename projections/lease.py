@@ -13,12 +13,14 @@ from projections.readmodel import ReadModel
 
 LEASE_SECONDS = 3
 
+# A lease that reaches further than any can is one of a clock that was put back since: its owner may be gone.
 _ACQUIRE = """
 UPDATE projections
 SET fencing = fencing + (owner IS DISTINCT FROM %(owner)s)::int, owner = %(owner)s,
     lease_until = now() + make_interval(secs => %(seconds)s)
 WHERE name = %(name)s AND version = %(version)s AND generation = %(generation)s
-  AND state <> 'building' AND paused_at IS NULL AND (owner = %(owner)s OR lease_until < now())
+  AND state <> 'building' AND paused_at IS NULL AND (owner = %(owner)s OR lease_until < now()
+       OR lease_until > now() + make_interval(secs => 10 * %(seconds)s))
 RETURNING generation, position, fencing"""
 
 _ADVANCE = "SELECT advance_projection(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"

@@ -21,12 +21,15 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from application.limits import Limit
 from application.ports import Throttled
 from domain.errors import TooManyAttempts, Unavailable
-from domain.throttling import ALLOWANCES, Scope, pause_after
+from domain.throttling import ALLOWANCES, LONGEST_PAUSE, Scope, pause_after
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.postgres.reads import PointReads
 
 WELCOME = timedelta(days=30)
 """For how long a network from which an account has logged in is held up by nothing but its own failures."""
+
+BEYOND = 2 * LONGEST_PAUSE
+"""A pause that ends later than this was given by a clock that was put back since, and holds up nobody."""
 
 _FIND = """
 SELECT digest, attempts, waits_until, forgotten_at, welcome_until FROM throttle
@@ -35,7 +38,7 @@ WHERE digest = ANY(%b::bytea[])"""
 _CLAIM = """
 UPDATE throttle SET waits_until = %(until)s
 WHERE digest = %(digest)s AND attempts = %(attempts)s
-AND coalesce(waits_until, %(at)s) <= %(at)s"""
+AND (coalesce(waits_until, %(at)s) <= %(at)s OR waits_until > %(beyond)s)"""
 
 _COUNT = """
 INSERT INTO throttle AS t
@@ -99,7 +102,7 @@ class PostgresThrottle:
                 continue
             if count is None or count.forgotten_at <= at:
                 continue
-            if count.waits_until is not None and count.waits_until > at:
+            if count.waits_until is not None and at < count.waits_until <= at + BEYOND:
                 raise _too_many(count.waits_until - at)
             if pause := pause_after(count.attempts, ALLOWANCES[limit.act, limit.scope].free):
                 await self._claim(digest, count.attempts, at, pause)
@@ -147,7 +150,7 @@ class PostgresThrottle:
         await self._counts.close()
 
     async def _claim(self, digest: bytes, attempts: int, at: datetime, pause: timedelta) -> None:
-        row = {"digest": digest, "attempts": attempts, "at": at, "until": at + pause}
+        row = {"digest": digest, "attempts": attempts, "at": at, "until": at + pause, "beyond": at + BEYOND}
         async with self._connection() as connection:
             if (await connection.execute(_CLAIM, row)).rowcount == 0:
                 raise _too_many(pause)

@@ -13,11 +13,13 @@ LEASE_SECONDS = 5
 
 _ENLIST = "INSERT INTO relays (name) VALUES (%s) ON CONFLICT DO NOTHING"
 
+# A lease that reaches further than any can is one of a clock that was put back since: its owner may be gone.
 _ACQUIRE = """
 UPDATE relays
 SET fencing = fencing + (owner IS DISTINCT FROM %(owner)s)::int, owner = %(owner)s,
     lease_until = now() + make_interval(secs => %(seconds)s)
-WHERE name = %(name)s AND (owner = %(owner)s OR lease_until < now())
+WHERE name = %(name)s AND (owner = %(owner)s OR lease_until < now()
+       OR lease_until > now() + make_interval(secs => 10 * %(seconds)s))
 RETURNING position, last_sequence, fencing"""
 
 _ADVANCE = """

@@ -8,10 +8,12 @@ from datetime import timedelta
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+# A beginning that lies far ahead is one of a clock that was put back since; a moment ahead lies that of
+# somebody who asks at the same time.
 _CLAIM = """
 INSERT INTO schedule AS s (name, begun_at) VALUES (%(name)s, now())
 ON CONFLICT (name) DO UPDATE SET begun_at = excluded.begun_at
-WHERE s.begun_at <= excluded.begun_at - %(every)s"""
+WHERE s.begun_at <= excluded.begun_at - %(every)s OR s.begun_at > excluded.begun_at + %(every)s"""
 
 _GIVE_BACK = "UPDATE schedule SET begun_at = '-infinity' WHERE name = %s"
 

@@ -19,6 +19,9 @@ from importlib.resources import files
 import msgspec
 import psycopg
 
+from infrastructure.postgres.foreign import MigrationError as MigrationError
+from infrastructure.postgres.foreign import has_ledger
+
 _LOCK = 7310580243119866
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -37,10 +40,6 @@ FROM schema_migrations AS m"""
 _BESIDE = re.compile(r"-- Programs that know (\d{4}) can go on beside this\.\n")
 
 
-class MigrationError(Exception):
-    """The database and this version of the service do not fit; the text says which way."""
-
-
 class Migration(msgspec.Struct, frozen=True):
     number: int
     name: str
@@ -57,6 +56,13 @@ class Migration(msgspec.Struct, frozen=True):
         return int(declared[1]) if declared else self.number
 
 
+class Shape(msgspec.Struct, frozen=True):
+    """What a database lacks of this version's migrations, and what only newer versions have brought it."""
+
+    missing: list[Migration]
+    newer: list[str]
+
+
 def known() -> list[Migration]:
     """The migrations that this version carries, in order."""
     found = [
@@ -70,8 +76,8 @@ def known() -> list[Migration]:
 def migrate(conninfo: str, report: Callable[[str], None] = lambda line: None) -> int:
     """Apply what is missing and return how many migrations that were.
 
-    Raises MigrationError where a migration that was applied has been edited since, or where a newer
-    version has changed the database so that this one cannot work on it.
+    Raises MigrationError where a migration that was applied has been edited since, where a newer version
+    has changed the database so that this one cannot work on it, and where another program's tables are.
     """
     with psycopg.connect(conninfo, autocommit=True) as connection:
         # Polling, not waiting, for the lock: a waiting transaction's snapshot would block
@@ -79,6 +85,8 @@ def migrate(conninfo: str, report: Callable[[str], None] = lambda line: None) ->
         while not _one(connection, "SELECT pg_try_advisory_lock(%s)", _LOCK):
             time.sleep(0.05)
         try:
+            # A look first, so that nothing is made in a database that is somebody else's.
+            has_ledger(connection)
             connection.execute(_LEDGER)
             return _apply(connection, report)
         finally:
@@ -87,12 +95,17 @@ def migrate(conninfo: str, report: Callable[[str], None] = lambda line: None) ->
 
 def pending(conninfo: str) -> list[str]:
     """The names of the migrations that the database still lacks. Raises MigrationError as `migrate`."""
+    return [migration.name for migration in shape(conninfo).missing]
+
+
+def shape(conninfo: str) -> Shape:
+    """How the database stands to this version; changes nothing. Raises MigrationError as `migrate`."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        return [migration.name for migration in _missing(connection)]
+        return _shape(connection)
 
 
 def _apply(connection: psycopg.Connection, report: Callable[[str], None]) -> int:
-    missing = _missing(connection)
+    missing = _shape(connection).missing
     for migration in missing:
         report(f"migrating: {migration.name}")
         with connection.transaction():
@@ -106,10 +119,11 @@ def _apply(connection: psycopg.Connection, report: Callable[[str], None]) -> int
     return len(missing)
 
 
-def _missing(connection: psycopg.Connection) -> list[Migration]:
+def _shape(connection: psycopg.Connection) -> Shape:
     applied: dict[int, tuple[str, str]] = {}
+    newer: dict[int, str] = {}
     ours = {migration.number: migration for migration in known()}
-    if _one(connection, "SELECT to_regclass('schema_migrations') IS NOT NULL"):
+    if has_ledger(connection):
         for number, name, checksum, oldest_program in connection.execute(_APPLIED).fetchall():
             if number in ours:
                 applied[number] = name, checksum
@@ -118,13 +132,18 @@ def _missing(connection: psycopg.Connection) -> list[Migration]:
                     f"The database was migrated by a newer version ({name} is unknown here), and this one "
                     "cannot work on it. Start that version, or restore a backup from before it."
                 )
+            else:
+                newer[number] = name
     for number, (name, checksum) in applied.items():
         if ours[number].checksum != checksum:
             raise MigrationError(
                 f"Migration {name} was edited after it was applied. Put the file back as it was; "
                 "changes go into a new migration."
             )
-    return [migration for number, migration in sorted(ours.items()) if number not in applied]
+    return Shape(
+        missing=[migration for number, migration in sorted(ours.items()) if number not in applied],
+        newer=[name for _, name in sorted(newer.items())],
+    )
 
 
 def _one(connection: psycopg.Connection, query: str, *parameters: object) -> object:

@@ -17,22 +17,25 @@ import msgspec
 import psycopg
 
 PAGE = 1000
-POLL = 0.25
+POLL = 0.8
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
 
 RECORDED_EVERY = 1.0
 """Seconds after which the position is written although nothing had to be done; each time costs a flush."""
 
 STANDBY = 1.0
+FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 2.0
 
 _ENLIST = "INSERT INTO reactors (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING"
 
+# A lease that reaches further than any can is one of a clock that was put back since: its owner may be gone.
 _ACQUIRE = """
 UPDATE reactors
 SET fencing = fencing + (owner IS DISTINCT FROM %(owner)s)::int, owner = %(owner)s,
     lease_until = now() + make_interval(secs => %(seconds)s)
-WHERE name = %(name)s AND (owner = %(owner)s OR lease_until < now())
+WHERE name = %(name)s AND (owner = %(owner)s OR lease_until < now()
+       OR lease_until > now() + make_interval(secs => 10 * %(seconds)s))
 RETURNING position, fencing"""
 
 _ADVANCE = """
@@ -129,7 +132,7 @@ class Leadership:
 
     async def run(self, follow: Follow) -> None:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
-        pause = POLL
+        pause = FIRST_PAUSE
         while True:
             self._moved = False
             try:
@@ -142,7 +145,7 @@ class Leadership:
                 self._complain(logging.WARNING, f"no database ({type(error).__name__}); trying again")
             except Exception as error:
                 self._complain(logging.ERROR, f"failed: {type(error).__name__}; trying again", error)
-            pause = POLL if self._moved else min(pause * 2, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if self._moved else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
     def caught_up(self) -> None:

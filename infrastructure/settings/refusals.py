@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from infrastructure.settings.client_files import unfit_authorities, unfit_pair
 from infrastructure.settings.model import Settings
 from infrastructure.settings.secret import MASK
 from infrastructure.settings.table import BY_FIELD
@@ -16,6 +17,8 @@ _PUBLIC_PASSWORDS = {"12345678"}
 # The README of Mainflux names the first, its code the second.
 _PUBLIC_SECRET_KEYS = {"mainflux", "secret"}
 _ROLES_WITH_STREAM = {"run", "relay"}
+# What migrates prepares what `usersd run` will find, its own database too.
+_ROLES_WITH_SERVERS = {"run", "migrate"}
 _ROLES_THAT_ANSWER = {"run", "api"}
 _PAIRS = (
     ("http_server_cert", "http_server_key"),
@@ -55,6 +58,9 @@ def check(settings: Settings, role: str = "run", sources: Mapping[str, str] | No
 
 
 def refusals(settings: Settings, role: str, sources: Mapping[str, str]) -> Iterator[Refusal]:
+    if role == "health":
+        # It starts nothing, so that nothing is risked by what it is told.
+        return
     names = _Names(sources)
     yield from _embedded(settings, role, names)
     yield from _root_key(settings, names)
@@ -89,7 +95,7 @@ def _embedded(settings: Settings, role: str, names: _Names) -> Iterator[Refusal]
     exposed = _exposed_field(settings)
     if settings.embedded is False:
         why = f"since {names['embedded']} is false"
-    elif role != "run":
+    elif role not in _ROLES_WITH_SERVERS:
         why = f"since only `usersd run` brings its own, or any role with {names['embedded']}=true"
     elif exposed:
         why = (
@@ -186,3 +192,37 @@ def _auth_service(settings: Settings, names: _Names) -> Iterator[Refusal]:
                 f"{names[field]} is not set: should be {BY_FIELD[field].kind.expected}, {reason}, "
                 f"since {names['auth_grpc_url']} is set",
             )
+    for service in ("auth", "domains"):
+        yield from _shown_to(service, settings, names)
+    yield from _vouching("spicedb_ca_certs", settings, names)
+
+
+def _shown_to(service: str, settings: Settings, names: _Names) -> Iterator[Refusal]:
+    """The files for one service of the platform."""
+    authorities, cert, key = (
+        f"{service}_grpc_{what}" for what in ("server_ca_certs", "client_cert", "client_key")
+    )
+    yield from _vouching(authorities, settings, names)
+    shown, with_key = getattr(settings, cert), getattr(settings, key)
+    if shown is None or with_key is None:
+        return
+    if getattr(settings, authorities) is None:
+        yield Refusal(
+            (authorities, cert),
+            f"{names[authorities]} is not set: should be {BY_FIELD[authorities].kind.expected}, since "
+            f"{names[cert]} is set and without authorities everything would cross the network in clear",
+        )
+    if fault := unfit_pair(shown, with_key):
+        yield Refusal(
+            (key, cert),
+            f"{names[key]}={with_key}: should be the private key (PEM) of the certificate in {names[cert]}, "
+            f"without a passphrase ({fault})",
+        )
+
+
+def _vouching(authorities: str, settings: Settings, names: _Names) -> Iterator[Refusal]:
+    file = getattr(settings, authorities)
+    if file is not None and (fault := unfit_authorities(file)):
+        yield Refusal(
+            (authorities,), f"{names[authorities]}={file}: should hold certificates (PEM) ({fault})"
+        )

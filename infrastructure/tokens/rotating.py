@@ -11,6 +11,8 @@ import msgspec
 import psycopg
 
 from domain.errors import Unavailable
+from infrastructure.postgres.lending import Connection
+from infrastructure.postgres.reads import INDEXES_ONLY
 
 MOST_AT_ONCE = 200
 
@@ -32,8 +34,6 @@ SET token_hash = v.made, rotated_at = v.at, expires_at = v.until, used_from = v.
 FROM v JOIN free USING (id)
 WHERE s.id = v.id AND s.token_hash = v.shown
 RETURNING s.id, s.token_hash, s.epoch"""
-
-_INDEXES_ONLY = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Rotations:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._asked: list[tuple[Rotation, asyncio.Future[int | None]]] = []
-        self._connection: psycopg.AsyncConnection | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def make(self, rotation: Rotation) -> int | None:
@@ -108,10 +108,10 @@ class Rotations:
                     raise
         raise AssertionError("unreachable")
 
-    async def _connected(self) -> psycopg.AsyncConnection:
+    async def _connected(self) -> Connection:
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
-            await connection.execute(_INDEXES_ONLY)
+            connection = await Connection.connect(self._conninfo, autocommit=True)
+            await connection.settle(INDEXES_ONLY)
             self._connection = connection
         return self._connection
 

@@ -19,6 +19,7 @@ GRACE = timedelta(seconds=30)
 """For how long after its use a used-up token still leads to the valid one."""
 
 SKEW = timedelta(seconds=5)
+ABREAST = timedelta(minutes=2)
 """By how much the clock of the replica that is asked next may run behind."""
 
 MAX_REMEMBERED = 32
@@ -74,7 +75,7 @@ def shown(
         lately = [used for used in chain.used if at - used.at <= GRACE + SKEW]
         return Rotate(made, Chain(digest(made), (*lately, step)[-MAX_REMEMBERED:]))
     for place, used in enumerate(chain.used):
-        if hmac.compare_digest(given, used.digest) and at - used.at <= GRACE:
+        if hmac.compare_digest(given, used.digest) and -ABREAST <= at - used.at <= GRACE:
             for step in chain.used[place:]:
                 token = successor(token, step.at, step.until)
             return Again(token)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from infrastructure.settings import SettingsError, check, load
+from tests.support.certificates import Authority
 
 KEY = "ab" * 32
 EXTERNAL = {
@@ -77,13 +78,18 @@ def test_a_ban_on_embedded_servers_holds_on_loopback_too() -> None:
     [
         ("api", ["MG_USERS_DB_HOST"]),
         ("projector", ["MG_USERS_DB_HOST"]),
-        ("migrate", ["MG_USERS_DB_HOST"]),
+        ("mailer", ["MG_USERS_DB_HOST"]),
         ("relay", ["MG_USERS_DB_HOST", "MG_USERS_ES_URL"]),
     ],
 )
 def test_only_the_role_that_runs_everything_brings_its_own_servers(role: str, names: list[str]) -> None:
     assert _names({}, role) == names
     assert _names({"MG_USERS_EMBEDDED": "true"}, role) == []
+
+
+def test_migrating_prepares_what_the_role_that_runs_everything_will_find() -> None:
+    assert _names({}, "migrate") == []
+    assert _names({"MG_USERS_HTTP_HOST": "0.0.0.0"}, "migrate") == ["MG_USERS_DB_HOST"]
 
 
 def test_an_event_store_set_aside_is_missing_beyond_loopback() -> None:
@@ -202,3 +208,55 @@ def test_an_algorithm_that_nobody_signs_with_is_refused_in_one_line() -> None:
     with pytest.raises(SettingsError, match="MG_AUTH_KEYS_ALGORITHM=PS256: should be one of ES256, EdDSA"):
         load({**AUTH_SERVICE, "MG_AUTH_KEYS_ALGORITHM": "PS256"})
     assert load({**AUTH_SERVICE, "MG_AUTH_KEYS_ALGORITHM": "RS256"}).settings.auth_keys_algorithm == "RS256"
+
+
+class Files:
+    """Certificates and keys, fit and unfit, by the names that the table below has for them."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
+        key, certificate = authority.issue("CN=users")
+        contents = {
+            "authority": authority.certificate,
+            "certificate": certificate,
+            "key": key,
+            "other": authority.issue("CN=other")[0],
+            "empty": b"",
+            "noise": b"no certificate",
+        }
+        self._paths = {name: folder / name for name in contents}
+        for name, content in contents.items():
+            self._paths[name].write_bytes(content)
+
+    def named(self, **variables: str) -> dict[str, str]:
+        return {f"MG_{variable}": str(self._paths[name]) for variable, name in variables.items()}
+
+
+@pytest.mark.parametrize(
+    ("files", "refused", "words"),
+    [
+        (("authority", "certificate", "key"), None, ""),
+        (("authority", "certificate", "other"), "MG_AUTH_GRPC_CLIENT_KEY", "key values mismatch"),
+        (("authority", "key", "certificate"), "MG_AUTH_GRPC_CLIENT_KEY", "should be the private key"),
+        (("authority", "certificate", "empty"), "MG_AUTH_GRPC_CLIENT_KEY", "should be the private key"),
+        (("empty", "certificate", "key"), "MG_AUTH_GRPC_SERVER_CA_CERTS", "should hold certificates"),
+        (("noise", "certificate", "key"), "MG_AUTH_GRPC_SERVER_CA_CERTS", "should hold certificates"),
+    ],
+)
+def test_files_that_the_auth_service_cannot_be_shown_are_told_before_anything_starts(
+    tmp_path: Path, files: tuple[str, str, str], refused: str | None, words: str
+) -> None:
+    names = ("AUTH_GRPC_SERVER_CA_CERTS", "AUTH_GRPC_CLIENT_CERT", "AUTH_GRPC_CLIENT_KEY")
+    environ = {**AUTH_SERVICE, **Files(tmp_path).named(**dict(zip(names, files, strict=True)))}
+    assert _names(environ) == ([refused] if refused else [])
+    assert words in "".join(_refused(environ))
+
+
+@pytest.mark.parametrize("service", ["AUTH", "DOMAINS"])
+def test_a_certificate_is_not_shown_where_everything_would_be_said_in_clear(
+    tmp_path: Path, service: str
+) -> None:
+    shown = {f"{service}_GRPC_CLIENT_CERT": "certificate", f"{service}_GRPC_CLIENT_KEY": "key"}
+    (line,) = _refused({**AUTH_SERVICE, **Files(tmp_path).named(**shown)})
+    assert line.startswith(f"MG_{service}_GRPC_SERVER_CA_CERTS is not set")
+    assert "in clear" in line

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier
 
 from infrastructure.standing import Standing, prepare
 from tests.support.waiting import at_last
@@ -31,12 +31,21 @@ class Databases:
     @contextmanager
     def fresh(self) -> Iterator[str]:
         """The conninfo of a migrated, empty database."""
+        with self._made(
+            SQL(" TEMPLATE {} STRATEGY file_copy").format(Identifier(self._template))
+        ) as conninfo:
+            yield conninfo
+
+    @contextmanager
+    def unmigrated(self) -> Iterator[str]:
+        """The conninfo of a database without a single table."""
+        with self._made(SQL("")) as conninfo:
+            yield conninfo
+
+    @contextmanager
+    def _made(self, how: Composable) -> Iterator[str]:
         name = f"usersd_test_{os.getpid()}_{next(_numbers)}"
-        self._run(
-            SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                Identifier(name), Identifier(self._template)
-            )
-        )
+        self._run(SQL("CREATE DATABASE {}").format(Identifier(name)) + how)
         try:
             yield make_conninfo(self.server, dbname=name)
         finally:

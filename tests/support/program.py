@@ -1,4 +1,4 @@
-"""The program `usersd run`, started, killed and questioned from outside."""
+"""The program `usersd`, in the role `run` or another, started, killed and questioned from outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ PATIENCE = 60.0
 
 class Program:
     """One `usersd run` on one data folder; started again after its end it goes on with the same data."""
+
+    role = "run"
+    place: Sequence[str] = ()
+    """What runs it elsewhere than the tests: in the network of another host."""
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
@@ -50,8 +54,8 @@ class Program:
         self.starts += 1
         with open(self._file("out"), "wb") as out, open(self._file("err"), "wb") as err:
             self.process = subprocess.Popen(
-                [str(USERSD), "run"], env=self.environ, cwd=self.home, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err,
+                [*self.place, str(USERSD), self.role], env=self.environ, cwd=self.home,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
         if wait:
             self.wait_until_ready()
