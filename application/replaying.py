@@ -12,6 +12,10 @@ class UnfitSubject(Exception):
     """A subject that nothing may be replayed to; the text says why."""
 
 
+class UnfitPosition(Exception):
+    """Positions between which there is nothing to replay and never will be; the text says why."""
+
+
 class ReplayStopped(Exception):
     """A replay could not go on. Everything up to `reached` was told."""
 
@@ -33,11 +37,15 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay did: the position it reached, how many messages, and the stream that keeps them."""
+    """What a replay did: the position it reached, how many messages, and the stream that keeps them.
+
+    `known` counts those that the stream was sent a moment ago already, and did not store once more.
+    """
 
     position: int
     messages: int
     stream: str | None
+    known: int = 0
 
 
 class Replays(Protocol):
@@ -46,5 +54,5 @@ class Replays(Protocol):
     def replay(self, wanted: Replay, moved: Callable[[int, int], None]) -> Replayed:
         """Publish messages again, in order; `moved` hears how many events are done, of how many.
 
-        Raises UnfitSubject, ReplayStopped.
+        Raises UnfitSubject, UnfitPosition, ReplayStopped.
         """

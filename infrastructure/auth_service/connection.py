@@ -72,6 +72,14 @@ class Connection:
                 raise refusal from None
             self._complain(code.name)
             raise Unavailable(retry_after=RETRY_AFTER) from None
+        except grpc.aio.BaseError as error:
+            # The library would not even send it, whatever it says: a key with a line break in it, perhaps.
+            self._complain(type(error).__name__)
+            raise Unavailable(retry_after=RETRY_AFTER) from None
+        if answer is None:
+            # The library's word for bytes that are no message of this type: something else answers there.
+            self._complain("UNREADABLE")
+            raise Unavailable(retry_after=RETRY_AFTER)
         if self._complaint:
             log.info("the %s answers again", self.name)
             self._complaint = ""

@@ -27,6 +27,8 @@ _NOTE = """
 INSERT INTO security_log (at, user_id, kind, session_id, network, detail)
 VALUES (%(at)s, %(user)s, %(kind)s, %(session)s, %(network)s, %(detail)s)"""
 
+_IS_ENDED = "SELECT EXISTS (SELECT FROM revoked_sessions WHERE session_id = %s)"
+
 _TELL = "SELECT pg_notify('usersd_revoked_sessions', '')"
 
 
@@ -61,3 +63,13 @@ async def remember(pool: AsyncConnectionPool, ended: Ended) -> None:
                 await connection.execute(statement, values)
     except (psycopg.OperationalError, PoolTimeout):
         raise Unavailable from None
+
+
+async def is_ended(pool: AsyncConnectionPool, session: UUID) -> bool:
+    """Whether it was ended here, whatever the Auth service thinks of it. Raises Unavailable."""
+    try:
+        async with pool.connection() as connection:
+            row = await (await connection.execute(_IS_ENDED, (session,))).fetchone()
+    except (psycopg.OperationalError, PoolTimeout):
+        raise Unavailable from None
+    return bool(row and row[0])

@@ -46,6 +46,7 @@ class PublicKeys:
         self._tried_at = -FLOOR
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
+        self._download: asyncio.Future[bytes] | None = None
         self.generation = 0
         self.fetches = 0
 
@@ -98,19 +99,34 @@ class PublicKeys:
             await asyncio.sleep(max(0.0, self._tried_at + FLOOR - self._clock()))
             self._tried_at = self._clock()
             self.fetches += 1
-            self._use(await asyncio.to_thread(self._download))
-        except (OSError, ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
+            self._use(await self._published_now())
+        except Exception as error:
+            # Whatever stands there instead of keys is an outage, and never a fault of who shows a token.
             if not self._failed:
                 log.error("the keys of the Auth service cannot be fetched (%s)", type(error).__name__)
             self._failed = True
         finally:
             self._fetching = None
 
-    def _download(self) -> bytes:
+    async def _published_now(self) -> bytes:
+        # One that comes drop by drop is not waited for, and no other is begun beside it.
+        if self._download is not None and not self._download.done():
+            raise TimeoutError
+        self._download = asyncio.ensure_future(asyncio.to_thread(self._read))
+        self._download.add_done_callback(_look_away)
+        async with asyncio.timeout(self._timeout):
+            return await asyncio.shield(self._download)
+
+    def _read(self) -> bytes:
+        deadline = time.monotonic() + self._timeout
         # The table of settings lets http and https through and nothing else.
         request = urllib.request.Request(self._url, headers={"User-Agent": "usersd"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=self._timeout) as answer:  # noqa: S310
-            text: bytes = answer.read(LARGEST + 1)
+            text = b""
+            while some := answer.read1(LARGEST + 1 - len(text)):
+                text += some
+                if time.monotonic() > deadline:
+                    raise TimeoutError
         if len(text) > LARGEST:
             raise ValueError("too large")
         return text
@@ -127,7 +143,7 @@ class PublicKeys:
 
 def _key(published: Mapping[str, Any]) -> jwt.PyJWK | None:
     """A key that may check tokens; None for any other."""
-    algorithm = ALGORITHMS.get(published.get("kty", ""))
+    algorithm = ALGORITHMS.get(str(published.get("kty")))
     if (
         algorithm is None
         or published.get("use", "sig") != "sig"
@@ -137,8 +153,14 @@ def _key(published: Mapping[str, Any]) -> jwt.PyJWK | None:
         return None
     try:
         key = jwt.PyJWK(dict(published), algorithm)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
         return None
     too_short = algorithm == "RS256" and key.key.key_size < SMALLEST_RSA
     other_curve = algorithm == "ES256" and published.get("crv") != "P-256"
     return None if too_short or other_curve else key
+
+
+def _look_away(download: asyncio.Future[bytes]) -> None:
+    """Whoever waited has gone, or was told: nobody else need hear how it ended."""
+    if not download.cancelled():
+        download.exception()

@@ -18,7 +18,7 @@ from domain.errors import InvalidToken, IssuedElsewhere, Refusal, Unavailable, W
 from infrastructure.auth_service.claims import Claims
 from infrastructure.auth_service.client import REFRESH, AuthService, NotOnPlatform
 from infrastructure.auth_service.connection import RETRY_AFTER
-from infrastructure.auth_service.ended import Ended, remember
+from infrastructure.auth_service.ended import Ended, is_ended, remember
 from infrastructure.auth_service.epochs import Epochs
 from infrastructure.auth_service.tokens import RemoteTokens
 from interfaces.grpc.stubs.token.v1.token_pb2 import Token
@@ -110,11 +110,14 @@ class RemoteSessions:
         self, user_id: UUID, session_id: UUID, at: datetime, *, by: UUID | None = None, network: str = ""
     ) -> None:
         # The Auth service does not look at whose session it is.
-        if session_id in await self._auth.sessions_of(user_id):
-            await self._auth.revoke(user_id, session_id)
-        elif session_id != by:
+        there = session_id in await self._auth.sessions_of(user_id)
+        if not there and session_id != by:
             return
+        # Here first: what fails after that is found there and ended by the next attempt; the other way
+        # round nobody would find it again, and its access tokens would live on.
         await self._end(user_id, [session_id], at, "session_revoked", session_id, network)
+        if there:
+            await self._auth.revoke(user_id, session_id)
 
     async def revoke_all(
         self,
@@ -130,13 +133,12 @@ class RemoteSessions:
             raise IssuedElsewhere(
                 "The Auth service does not say which session this token belongs to, so that none can be kept."
             )
-        ended = [session_id for session_id in there if session_id != keep]
-        for session_id in ended:
-            await self._auth.revoke(user_id, session_id)
-        if by is not None and by not in (*ended, keep):
-            ended.append(by)
+        others = [session_id for session_id in there if session_id != keep]
+        ended = others if by is None or by in (*others, keep) else [*others, by]
         if ended:
             await self._end(user_id, ended, at, "all_sessions_revoked", by, network)
+        for session_id in others:
+            await self._auth.revoke(user_id, session_id)
 
     async def close(self) -> None:
         await self._auth.close()
@@ -172,6 +174,8 @@ class RemoteSessions:
             raise InvalidToken
         account = await self._epochs.account(claims.user_id)
         if not account.honours(await self._tokens.stamped(claims)):
+            raise InvalidToken
+        if await is_ended(self._pool, claims.session_id):
             raise InvalidToken
         return claims, account
 

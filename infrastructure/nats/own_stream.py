@@ -10,12 +10,23 @@ from infrastructure.nats.flow import Flow
 from infrastructure.nats.forget import forget
 from infrastructure.nats.form import Session, Steps
 from infrastructure.nats.outgoing import Limits, largest_for
+from infrastructure.nats.publisher import Refused
 from infrastructure.nats.resynchronise import resynchronise
 from infrastructure.nats.stream import ANY_SIZE, STREAM, Shape, ensure_stream, spread_of
 from interfaces.events.published import tell
 from interfaces.events.telling import Mode, Pii
 
 NAME = "users"
+
+
+class KeepsMessages(Refused):
+    """Nobody could be forgotten in a stream that somebody has made so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the stream {STREAM} forbids deleting messages (deny_delete), so that nobody could be forgotten "
+            "there, and that cannot be taken back: delete the stream, and it is made anew"
+        )
 
 
 class OwnStream:
@@ -36,17 +47,19 @@ class OwnStream:
 
     async def begin(self, session: Session) -> Steps:
         self._spread = await ensure_stream(session.js, self._shape)
+        config = (await session.js.stream_info(STREAM)).config
+        if config.deny_delete:
+            raise KeepsMessages
         there = await resynchronise(session.connection, self.name, session.lease, session.js, session.reader)
         await session.publisher.start(session.client, linked=self._shape.replicas == 1)
-        # Its operator may have bounded it.
-        bound = (await session.js.stream_info(STREAM)).config.max_msg_size
         return Flow(
             session.connection,
             self.name,
             session.lease,
             session.reader,
             session.publisher,
-            Limits(self._tell, largest_for(session.client.max_payload, bound), there),
+            # Its operator may have bounded it.
+            Limits(self._tell, largest_for(session.client.max_payload, config.max_msg_size), there),
             session.first_page,
             session.trace,
             partial(self.forget, session),

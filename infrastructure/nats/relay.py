@@ -28,7 +28,7 @@ from infrastructure.nats.position import LEASE_SECONDS, Fenced, Lease, acquire, 
 from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
 from projections.readmodel import PageTrace
 
-POLL = 0.25
+POLL = 0.5
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
 
 STANDBY = 1.0
@@ -68,6 +68,8 @@ class Relay:
         self._wake_up = wake_up
         self._owner = str(uuid4())
         self._size = PAGE
+        self.connected: bool | None = None
+        """Whether it has a connection to the broker; None while it is not its turn to publish."""
         self._complaint = ""
         self._progress = False
 
@@ -86,6 +88,7 @@ class Relay:
             except Held as held:
                 self._complain(logging.ERROR, f"{held}; all later events wait behind it")
             except (BrokerUnreachable, BrokerLost, Refused, nats.errors.Error, OSError) as fault:
+                self.connected = isinstance(fault, Refused)
                 self._complain(logging.WARNING, f"not publishing: {_words(fault)}; trying again")
             except Exception as error:
                 self._complain(logging.ERROR, f"failed: {type(error).__name__}; trying again", error)
@@ -122,6 +125,7 @@ class Relay:
         while True:
             if lease := await acquire(connection, self._form.name, self._owner):
                 return lease
+            self.connected = None
             await asyncio.sleep(STANDBY)
 
     async def _publish(self, connection: psycopg.AsyncConnection, lease: Lease) -> None:
@@ -132,6 +136,7 @@ class Relay:
             access=self._access,
             on_lost=publisher.lost,
         )
+        self.connected = True
         size, self._size = self._size, PAGE
         try:
             session = Session(

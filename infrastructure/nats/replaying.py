@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from application.replaying import Replay, Replayed, ReplayStopped, UnfitSubject
+from application.replaying import Replay, Replayed, ReplayStopped, UnfitPosition, UnfitSubject
 from infrastructure.event_store.log import EventReader
 from infrastructure.nats.outgoing import Held, Limits, chain
 from interfaces.events.telling import Telling
@@ -58,21 +58,23 @@ class Replaying:
         self._moved = moved
         self._reached = 0
         self._messages = 0
+        self._known = 0
 
     async def run(self, wanted: Replay) -> Replayed:
-        """Raises UnfitSubject, ReplayStopped."""
+        """Raises UnfitSubject, UnfitPosition, ReplayStopped."""
         check_subject(wanted.to)
         self._reached = wanted.after
         try:
+            head = await self._head()
+            _check_positions(wanted, head)
             stream = await stream_of(self._js, wanted.to)
-            until = await self._head() if wanted.until is None else wanted.until
-            await self._publish(wanted, until, stream)
+            await self._publish(wanted, head if wanted.until is None else wanted.until, stream)
         except (nats.errors.Error, OSError, psycopg.OperationalError) as error:
             words = getattr(error, "description", None) or type(error).__name__
             raise ReplayStopped(self._reached, f"the broker or the database failed ({words})") from None
         except Held as held:
             raise ReplayStopped(self._reached, str(held)) from None
-        return Replayed(position=self._reached, messages=self._messages, stream=stream)
+        return Replayed(position=self._reached, messages=self._messages, stream=stream, known=self._known)
 
     async def _publish(self, wanted: Replay, until: int, stream: str | None) -> None:
         loop = asyncio.get_running_loop()
@@ -98,9 +100,10 @@ class Replaying:
             await self._client.flush(timeout=int(ANSWER_SECONDS))
         else:
             # One connection: the stream takes them in this order.
-            await asyncio.gather(
+            stored = await asyncio.gather(
                 *(self._js.publish(subject, message.body, headers=header) for message, header in pairs)
             )
+            self._known += sum(bool(answer.duplicate) for answer in stored)
         self._messages += len(messages)
 
     async def _first(self, subject: str, message: Telling, headers: dict[str, str]) -> None:
@@ -120,6 +123,17 @@ class Replaying:
         row = await cursor.fetchone()
         assert row is not None
         return int(row[0])
+
+
+def _check_positions(wanted: Replay, head: int) -> None:
+    """Raises UnfitPosition."""
+    if wanted.after > head:
+        raise UnfitPosition(
+            f"Position {wanted.after} is beyond the end of the log, which is {head}: it comes from another "
+            "service, or this one was restored from a backup. The consumer has to take a snapshot anew."
+        )
+    if wanted.until is not None and wanted.until < wanted.after:
+        raise UnfitPosition(f"There is nothing after position {wanted.after} and up to {wanted.until}.")
 
 
 async def stream_of(js: JetStreamContext, subject: str) -> str | None:

@@ -33,6 +33,9 @@ DAY = 86_400
 LOOK_BACK = 2000
 """Messages looked at before the newest one, where nothing is known of the stream."""
 
+FROM_THE_BEGINNING = -1
+"""Stands in our record where the stream was known before it held a message; 0: it was never looked at."""
+
 EVERYTHING = 2**62
 RENEW_EVERY = 200
 AT_ONCE = 50
@@ -103,15 +106,17 @@ class SharedStream:
         newest = await remembered.newest(reached)
         lost = await remembered.first_lost(reached)
         same = newest is None or await self._is_there(session, newest) is not False
-        if same and lost is None and 0 < lease.last_sequence <= reached:
-            return lease.last_sequence
+        if same and lost is None and lease.last_sequence and lease.last_sequence <= reached:
+            return max(lease.last_sequence, 0)
         position, after = lease.position, max(reached - LOOK_BACK, 0)
         if same and newest is not None:
             # What the broker had not written to disk when it lost its power is told again.
             position, after = min(position, lost - 1 if lost else position), newest.sequence
         async with session.connection.transaction():
             await remembered.drop_after(reached if same else 0)
-            await advance(session.connection, self.name, lease, position, after)
+            # Before anything is told: what is stored and never recorded lies behind that, however much
+            # others write meanwhile.
+            await advance(session.connection, self.name, lease, position, after or FROM_THE_BEGINNING)
         return after
 
     async def _is_there(self, session: Session, kept: Kept) -> bool | None:
@@ -180,7 +185,7 @@ class SharedStream:
         The next session would find it, but a form that is switched off has none.
         """
         lease = session.lease
-        if there := await self._there(session, lease.last_sequence):
+        if there := await self._there(session, max(lease.last_sequence, 0)):
             page = await session.reader.read(session.connection, lease.position, PAGE)
             told = (event for event in page if isinstance(event, Recorded))
             ids = ((event, message_id(event, self.name)) for event in told)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import rich_click as click
 
-from application.replaying import Replay, ReplayStopped, UnfitSubject
+from application.replaying import Replay, ReplayStopped, UnfitPosition, UnfitSubject
 from interfaces.cli.output import TRY_AGAIN, USAGE, fail, line, say
 from interfaces.cli.progress import bar
 from interfaces.cli.tools import Tools
@@ -23,13 +27,14 @@ from interfaces.cli.tools import Tools
 def replay(tools: Tools, to: str, after: int, until: int | None, rate: int | None, as_json: bool) -> None:
     """Publish the messages of the log once more, in order, for one consumer; others notice nothing.
 
-    They are what the stream USERS holds, with the same ids and positions, of users who are not erased. Where
-    a stream keeps SUBJECT, it acknowledges each of them; else they go to whoever is subscribed now. Stopped
-    at any moment, it says from which position to go on.
+    They are what the stream USERS holds, with the same ids and positions, of users who are not erased: always
+    CloudEvents, whatever MG_USERS_EVENTS_FORMAT says. Where a stream keeps SUBJECT, it acknowledges each of
+    them; else they go to whoever is subscribed now. Stopped at any moment, it says from which position to go
+    on.
     """
     wanted = Replay(to=to, after=after, until=until, rate=rate)
     reached = after
-    with tools.replays() as work, bar("replaying") as moved:
+    with _interrupted_by_sigterm(), tools.replays() as work, bar("replaying") as moved:
 
         def noted(done: int, total: int) -> None:
             nonlocal reached
@@ -38,7 +43,7 @@ def replay(tools: Tools, to: str, after: int, until: int | None, rate: int | Non
 
         try:
             replayed = work.replay(wanted, noted)
-        except UnfitSubject as error:
+        except (UnfitSubject, UnfitPosition) as error:
             fail(error, USAGE)
         except ReplayStopped as error:
             fail(error, TRY_AGAIN)
@@ -51,3 +56,18 @@ def replay(tools: Tools, to: str, after: int, until: int | None, rate: int | Non
         line(replayed)
     kept = f"kept by the stream {replayed.stream}" if replayed.stream else "kept by no stream"
     say(f"{replayed.messages} messages up to position {replayed.position} told to {to}, {kept}")
+    if replayed.known:
+        say(
+            f"{replayed.known} of them it did not store again: it was sent them within its duplicate_window. "
+            "If they have gone from it since, repeat this once that has passed."
+        )
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Whoever stops it otherwise than with Ctrl-C has to hear where it was, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -15,7 +15,7 @@ import pytest
 from domain.errors import InvalidToken, Unavailable
 from infrastructure.auth_service.client import AuthService
 from infrastructure.auth_service.connection import Connection, Target
-from tests.grpc.certificates import Authority
+from tests.support.certificates import Authority
 from tests.support.platform.auth import Auth
 from tests.support.platform.spicedb import SpiceDB
 

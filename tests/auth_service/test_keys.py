@@ -151,3 +151,45 @@ async def test_an_issuer_that_publishes_none_has_none(book: Book) -> None:
     book.keys = {"keys": None}
     with pytest.raises(InvalidToken):
         await book.found.find("one")
+
+
+def told(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("says", "then"),
+    [
+        (b"no page at all\r\n\r\n", b""),
+        (told(b'{"keys":["one"]}'), b""),
+        (told(b'{"keys":{"one":1}}'), b""),
+        (told(b"null"), b""),
+        (told(b"[" * 100_000), b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
+    ],
+    ids=["noise", "words", "object", "null", "too deep", "drop by drop"],
+)
+async def test_what_is_no_list_of_keys_is_an_outage_and_never_waited_for_long(
+    says: bytes, then: bytes
+) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(says)
+        while then and not reader.at_eof() and not writer.is_closing():
+            writer.write(then)
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        found = PublicKeys(f"http://127.0.0.1:{port}/", timeout=0.3)
+        async with asyncio.timeout(20):
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await found.find("one")
+        await found.close()
+
+
+async def test_a_key_that_cannot_be_read_takes_nothing_from_the_others(book: Book) -> None:
+    book.keys = {"keys": [published("odd", x=5), {"kty": ["OKP"], "kid": "odder"}, published("one")]}
+    assert (await book.found.find("one")).key_id == "one"

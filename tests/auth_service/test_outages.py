@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.databases import Databases
 from tests.support.platform.auth import ACCESS
+from tests.support.platform.servers import Killable
 from tests.support.platform.world import Platform, platform
 from tests.support.service import ADMIN, SECRET, Client, bearer
 from tests.support.waiting import eventually
@@ -187,3 +189,64 @@ async def test_a_clock_that_is_behind_ends_in_503_and_no_session_is_left(
     finally:
         around.auth.behind = 0
     assert len(around.auth.sessions) == there
+
+
+class Stranger(grpc.GenericRpcHandler):
+    """Answers whatever it is asked with the same bytes."""
+
+    def __init__(self, says: bytes) -> None:
+        self._says = says
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        async def answer(_: bytes, __: Any) -> bytes:
+            return self._says
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.mark.parametrize("says", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe"], ids=["no message", "no text"])
+async def test_a_stranger_at_its_address_is_an_outage(client: Client, around: Platform, says: bytes) -> None:
+    user = await client.register()
+    tokens = await client.login(user["email"])
+    headers, refresh = bearer(tokens["access_token"]), bearer(tokens["refresh_token"])
+    await around.auth.server.kill()
+    stranger = Killable(lambda server: server.add_generic_rpc_handlers((Stranger(says),)))
+    stranger.port = around.auth.server.port
+    await stranger.start()
+    try:
+        unavailable(await issue(client, user["email"]))
+        unavailable(await client.http.post("/users/tokens/refresh", headers=refresh))
+        unavailable(await client.http.get("/users/tokens/refresh-tokens", headers=headers))
+        unavailable(await client.http.get("/users/profile", headers=bearer("pat_one")))
+    finally:
+        await stranger.kill()
+        await around.auth.server.start()
+    await logged_in_at_last(client, user["email"])
+
+
+async def test_a_session_that_the_auth_service_fails_to_end_is_ended_here(
+    client: Client, around: Platform
+) -> None:
+    user = await client.register()
+    login = await client.login(user["email"])
+    refreshed = await client.http.post("/users/tokens/refresh", headers=bearer(login["refresh_token"]))
+    lost = refreshed.json()
+    headers = bearer((await client.login(user["email"]))["access_token"])
+    session = next(one for one, (owner, _) in around.auth.sessions.items() if owner == user["id"])
+    around.auth.status, around.auth.failing = grpc.StatusCode.UNAVAILABLE, "Revoke"
+
+    async def is_over() -> bool:
+        access = bearer(lost["access_token"])
+        return (await client.http.get("/users/profile", headers=access)).status_code == 401
+
+    try:
+        ending = {"token_id": session}
+        unavailable(await client.http.post("/users/tokens/revoke", headers=headers, json=ending))
+        await eventually(is_over, within=10)
+        again = await client.http.post("/users/tokens/refresh", headers=bearer(lost["refresh_token"]))
+        assert again.status_code == 401
+    finally:
+        around.auth.status, around.auth.failing = None, ""
+    ended = await client.http.post("/users/tokens/revoke", headers=headers, json=ending)
+    assert ended.status_code == 204
+    assert session not in around.auth.sessions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
@@ -214,3 +215,29 @@ async def test_it_ends_when_its_caller_loses_the_right_and_says_so(
     _, *rows, last = await lines(client, basic(account))
     assert len(rows) == 2
     assert (last["complete"], last["code"]) == (False, "unauthenticated")
+
+
+async def test_only_so_many_are_written_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = await client.as_admin()
+    await client.register()
+    begun, go_on = 0, asyncio.Event()
+
+    async def held(_: int) -> None:
+        nonlocal begun
+        begun += 1
+        await go_on.wait()
+
+    monkeypatch.setattr(feed, "MOST", 2)
+    with monkeypatch.context() as slow:
+        between_pages(slow, held)
+        reading = [asyncio.create_task(lines(client, headers)) for _ in range(2)]
+
+        async def both() -> bool:
+            return begun == 2
+
+        await eventually(both)
+        refused(await client.http.get("/users/feed", headers=headers), 503, "unavailable")
+        go_on.set()
+        for task in reading:
+            assert (await task)[-1]["complete"]
+    assert (await lines(client, headers))[-1]["complete"]

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from nats.js.api import StreamConfig
 
 from infrastructure.nats import publisher, relay
 from infrastructure.nats.connection import close
@@ -233,3 +234,23 @@ async def test_an_unreachable_broker_does_not_keep_the_relay_from_stopping(
     task = asyncio.create_task(service.relay().run())
     await asyncio.sleep(0.3)
     await stop(task)
+
+
+async def test_nothing_is_told_to_a_stream_in_which_nobody_could_be_forgotten(
+    service: Service, broker: Broker
+) -> None:
+    client = await broker.client()
+    js = client.jetstream()
+    await js.add_stream(StreamConfig(name=STREAM, subjects=["users.>"], deny_delete=True))
+    await service.register(3)
+    async with service.relaying():
+
+        async def refused() -> bool:
+            return "forbids deleting messages" in ((await service.row()).get("last_error") or "")
+
+        await until(refused, "the refusal")
+        assert (await js.stream_info(STREAM)).state.messages == 0
+        await js.delete_stream(STREAM)
+        await service.relayed()
+    assert len(await broker.messages()) == 3
+    await close(client)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 from nats.js.api import StreamConfig
 
-from application.replaying import Replay, Replayed, ReplayStopped, UnfitSubject
+from application.replaying import Replay, Replayed, ReplayStopped, UnfitPosition, UnfitSubject
 from domain import events
 from infrastructure.nats.connection import close
 from infrastructure.nats.replaying import check_subject
 from infrastructure.operations.replay import PostgresReplays
 from infrastructure.settings import load
 from infrastructure.standing import Standing, open_keys
+from interfaces.cli.output import TRY_AGAIN
 from tests.nats.broker import Broker
-from tests.nats.service import AT, ROOT, Service
+from tests.nats.service import AT, ROOT, Service, until
+from tests.projections.commanding import settings
+from tests.support.program import USERSD, program
 
 SUBJECT = "copies.of.mine"
 
@@ -89,6 +93,29 @@ async def test_it_goes_from_one_position_to_another_and_on_from_there(
     assert positions == [b"4", b"5", b"6", b"7", b"8", b"9", b"10"]
 
 
+async def test_what_the_stream_does_not_store_again_is_told(
+    service: Service, broker: Broker, replays: PostgresReplays
+) -> None:
+    await service.register(5)
+    await make_stream(broker)
+    assert (await replay(replays, until=3)).known == 0
+    client = await broker.client()
+    await client.jetstream().purge_stream("MINE")
+    await close(client)
+    assert await replay(replays) == Replayed(position=5, messages=5, stream="MINE", known=3)
+
+
+async def test_positions_between_which_nothing_can_be_are_refused(
+    service: Service, broker: Broker, replays: PostgresReplays
+) -> None:
+    await service.register(5)
+    await make_stream(broker)
+    with pytest.raises(UnfitPosition, match=r"beyond the end of the log, which is 5.*a snapshot anew"):
+        await replay(replays, after=6)
+    with pytest.raises(UnfitPosition, match="nothing after position 4 and up to 3"):
+        await replay(replays, after=4, until=3)
+
+
 async def test_where_no_stream_keeps_it_whoever_listens_gets_it_and_somebody_has_to(
     service: Service, broker: Broker, replays: PostgresReplays
 ) -> None:
@@ -129,6 +156,32 @@ async def test_what_stops_it_says_from_where_to_go_on(
     broker.kill()
     with pytest.raises(ReplayStopped, match=r"no NATS at .*go on with --from 5"):
         await replay(replays, after=5)
+
+
+async def test_ended_by_a_signal_it_says_from_where_to_go_on(service: Service, broker: Broker) -> None:
+    await service.register(40)
+    await make_stream(broker)
+
+    async def some() -> bool:
+        return len(await kept(broker, "MINE")) > 0
+
+    there = settings(service.conninfo) | {"MG_USERS_ROOT_KEY": ROOT.hex(), "MG_USERS_ES_URL": broker.url}
+    with program(**there) as made:
+        running = await asyncio.create_subprocess_exec(
+            str(USERSD), "events", "replay", "--to", SUBJECT, "--rate", "2",
+            env=made.environ, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            await until(some, "the first messages", within=60)
+            running.terminate()
+            _, said = await running.communicate()
+        finally:
+            if running.returncode is None:
+                running.kill()
+    assert running.returncode == TRY_AGAIN
+    found = re.search(rb"go on with --from (\d+)", said)
+    assert found, said
+    assert int(found[1]) <= len(await kept(broker, "MINE")) < 40
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from domain import events
-from infrastructure.nats import one_by_one
+from infrastructure.nats import one_by_one, shared_stream
 from infrastructure.nats.one_by_one import ATTEMPTS, OneByOne
 from infrastructure.nats.position import Lease
 from infrastructure.nats.relays import Relays
@@ -143,3 +143,22 @@ async def test_a_long_page_keeps_its_lease(
     async with service.relaying(form=magistrala()):
         assert (await service.relayed(relay="magistrala"))["fencing"] == 1
     assert len(await told(broker)) == 10
+
+
+async def test_what_was_stored_and_never_recorded_is_found_behind_any_number_of_other_messages(
+    service: Service, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_stream, "LOOK_BACK", 20)
+    gone, stays = await stored_and_never_recorded(service, broker, monkeypatch)
+    async with jetstream(broker) as js:
+        config = (await js.stream_info(shared_stream.STREAM)).config
+        # As if the minutes had passed in which the broker itself knows messages again.
+        await js.update_stream(config.evolve(duplicate_window=0.1))
+        for _ in range(50):
+            await js.publish("events.magistrala.thing.create", b"{}")
+    async with service.relaying(form=magistrala()):
+        await service.relayed(relay="magistrala")
+        await until(lambda: is_cleared(service, gone), "the erasure")
+    users = [message.get("id") for message in await told(broker)]
+    assert users.count(str(stays)) == 1
+    assert EMAIL not in str(await told(broker))

@@ -50,6 +50,8 @@ class Auth(TokenServiceServicer, AuthServiceServicer):
         self.behind = 0
         self.delay = 0.0
         self.status: grpc.StatusCode | None = None
+        self.failing = ""
+        """The one call that `status` is for; every call unless named."""
         self.server = Killable(self._add, credentials)
 
     def _add(self, server: Any) -> None:
@@ -140,7 +142,7 @@ class Auth(TokenServiceServicer, AuthServiceServicer):
     async def _begin(self, call: str, context: Any) -> None:
         self.calls.append(call)
         await asyncio.sleep(self.delay)
-        if self.status is not None:
+        if self.status is not None and self.failing in ("", call):
             await context.abort(self.status, "as the test wants it")
 
     def _open(self, token: str) -> dict[str, Any] | None:
