@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from application.operations import WorkerLost
-from infrastructure.logs import configure
+from infrastructure.logs import configure, marks
 from infrastructure.process import tune
 from infrastructure.standing import Standing, open_keys
 from projections.generation import Generation
@@ -40,6 +40,7 @@ class Job(msgspec.Struct, frozen=True):
     rate: float | None
     log_level: int | None
     path: Sequence[str]
+    marks: dict[str, str]
 
 
 class SpawnedWorkers:
@@ -65,6 +66,7 @@ class SpawnedWorkers:
                     rate / len(parts) if rate else None,
                     root.level if root.handlers else None,
                     sys.path,
+                    dict(marks()),
                 )
                 workers.append(await _start(job))
             async with asyncio.TaskGroup() as group:
@@ -106,7 +108,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
     if job.log_level is not None:
-        configure("debug" if job.log_level <= logging.DEBUG else "info")
+        configure("debug" if job.log_level <= logging.DEBUG else "info", of=job.marks)
     sys.path[:] = job.path
     model = getattr(importlib.import_module(job.module), job.kind)()
     standing = Standing(conninfo=job.conninfo, direct=job.conninfo, nats_url="", root_key=job.root_key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from datetime import timedelta
 from typing import cast
 
@@ -14,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from application.link_tokens import LinkKind
 from application.ports import Clock
 from application.security import SecurityLog
+from infrastructure.logs import marks
 from infrastructure.mail import rows
 from infrastructure.mail.composing import Composer
 from infrastructure.mail.composing import Sender as From
@@ -55,6 +57,11 @@ class Mailer:
         self._sender = sender
         self._pool = pool
         self._clock = clock
+
+    @property
+    def tried(self) -> Counter[tuple[str, str]]:
+        """How many tries of each kind of mail came to what, in this process."""
+        return self._sender.tried
 
     async def run(self) -> None:
         """Run until cancelled; neither part ends by itself."""
@@ -127,7 +134,7 @@ def transport_of(settings: Settings) -> Transport:
     """SMTP where a server is named, else files."""
     if settings.email_host is None:
         shows_all = not listens_beyond_loopback(settings)
-        return Outbox(settings.data_dir / FOLDER, _to_stdout, shows_all=shows_all)
+        return Outbox(settings.data_dir / FOLDER, _to_stdout, shows_all=shows_all, marks=marks())
     server = Server(
         host=settings.email_host,
         port=settings.email_port,

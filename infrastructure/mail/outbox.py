@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -28,7 +28,15 @@ class Outbox:
     Each is told in a line of JSON. Only where `shows_all` does the line hold the address and the link.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], object], *, shows_all: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        say: Callable[[str], object],
+        *,
+        shows_all: bool,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
+        self._marks = marks or {}
         self._folder = folder
         self._say = say
         self._shows_all = shows_all
@@ -43,6 +51,7 @@ class Outbox:
             "level": "INFO",
             "msg": "a mail was written to a file, since MG_EMAIL_HOST is not set",
             "logger": "usersd.mail",
+            **self._marks,
             "kind": composed.mail.kind,
             "file": str(file),
         }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -72,6 +73,10 @@ class Sender:
         self._wake = asyncio.Event()
         self._tidied: datetime | None = None
         self._on_the_way: set[asyncio.Task[None]] = set()
+        self.tried: Counter[tuple[str, str]] = Counter(
+            {(kind, outcome): 0 for kind in MAILS for outcome in ("sent", "again", "given_up", "needless")}
+        )
+        """How many tries of each kind of mail came to what."""
 
     def wake(self) -> None:
         """Say that mails are due."""
@@ -170,6 +175,7 @@ class Sender:
             await rows.mark_sent(connection, mail, now)
             if spec.link:
                 await rows.live_until(connection, mail, now + spec.life)
+        self.tried[mail.kind, "sent"] += 1
         log.info("mail %s (%s) was handed over", mail.id, mail.kind)
 
     async def _again(self, mail: Claimed, fault: str) -> None:
@@ -177,6 +183,7 @@ class Sender:
         due = min(due, mail.created_at + MAILS[mail.kind].patience)
         async with self._pool.connection() as connection:
             await rows.try_again(connection, mail, due, fault)
+        self.tried[mail.kind, "again"] += 1
         log.warning(
             "mail %s (%s) could not be handed over (%s, try %d); it is tried again",
             mail.id, mail.kind, fault, mail.attempts,
@@ -187,6 +194,7 @@ class Sender:
             if not await rows.drop(connection, mail, reason):
                 return
         pointless = reason in ("superseded", "same address")
+        self.tried[mail.kind, "needless" if pointless else "given_up"] += 1
         log.log(
             logging.INFO if pointless else logging.WARNING,
             "mail %s (%s) was dropped: %s", mail.id, mail.kind, reason,

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from datetime import timedelta
 from math import log10
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -25,8 +26,9 @@ SECONDS = 5.0
 """How long the receiver may take."""
 
 COUNTED = 1_000
+"""Up to so many users are counted; beyond it, the statistics of the database say how many there are."""
 
-_FACTS = """
+FACTS = """
 SELECT current_setting('server_version_num')::int / 10000,
        CASE WHEN counted.users < %(counted)s THEN counted.users
             ELSE greatest(counted.users, (SELECT reltuples FROM pg_class WHERE oid = 'credentials'::regclass))
@@ -72,14 +74,9 @@ class CallHome:
     async def message(self) -> Message:
         """What would be sent now."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(_FACTS, {"counted": COUNTED})).fetchone()
+            row = await (await connection.execute(FACTS, {"counted": COUNTED})).fetchone()
         assert row is not None
-        return Message(
-            version=self._version,
-            python=platform.python_version(),
-            postgres=row[0],
-            users=rounded(int(row[1])),
-        )
+        return message_of(row, self._version)
 
     def _send(self, message: Message) -> None:
         try:
@@ -87,6 +84,14 @@ class CallHome:
                 log.debug("telemetry was sent")
         except (OSError, ValueError) as error:
             log.debug("telemetry was not sent: %s", type(error).__name__)
+
+
+def message_of(row: tuple[Any, ...], version: str) -> Message:
+    """The message that follows from what the database says."""
+    postgres, users = row
+    return Message(
+        version=version, python=platform.python_version(), postgres=postgres, users=rounded(int(users))
+    )
 
 
 def rounded(count: int) -> int:

@@ -20,7 +20,10 @@ class Metric(NamedTuple):
 _GENERATION = ("projection", "state", "generation")
 
 METRICS: tuple[Metric, ...] = (
-    Metric("usersd_build_info", "gauge", "1", ("version", "python"), "Which build runs; always 1."),
+    Metric(
+        "usersd_build_info", "gauge", "1", ("version", "python", "role"),
+        "Which build runs, and in which role; always 1.",
+    ),
     Metric(
         "usersd_http_request_duration_seconds", "histogram", "seconds", ("method", "route", "status"),
         "Time from a request to its answer, refusals of every kind included.",
@@ -46,6 +49,35 @@ METRICS: tuple[Metric, ...] = (
     Metric("usersd_pool_connections_in_use", "gauge", "connections", (), "Those of them in use."),
     Metric(
         "usersd_pool_requests_waiting", "gauge", "requests", (), "Who waits for a connection of the pool."
+    ),
+    Metric(
+        "usersd_up_replica", "gauge", "1", (),
+        "1 while the read replica answers, 0 while it is left alone; not there where there is none.",
+    ),
+    Metric(
+        "usersd_replica_reads_total", "counter", "reads", ("outcome",),
+        "Reads that the replica may answer: answered by it, or passed_on to the primary.",
+    ),
+    Metric(
+        "usersd_job_runs_total", "counter", "runs", ("job", "outcome"),
+        "Turns of regular work that this process has taken: ok or failed.",
+    ),
+    Metric(
+        "usersd_job_interval_seconds", "gauge", "seconds", ("job",),
+        "How often the regular work is to be done, over all processes together.",
+    ),
+    Metric(
+        "usersd_mails_tried_total", "counter", "tries", ("kind", "outcome"),
+        "Tries of this process to hand over a mail: sent, again (it failed, and is tried later), given_up, "
+        "or needless (what it says is out of date).",
+    ),
+    Metric(
+        "usersd_certificate_expiry_timestamp_seconds", "gauge", "seconds", ("server",),
+        "When the first certificate in the file of a server (http or grpc) runs out, since the epoch.",
+    ),
+    Metric(
+        "usersd_up_broker", "gauge", "1", (),
+        "1 while every relay that is this process's turn is connected to NATS, 0 while one is not.",
     ),
     Metric(
         "usersd_up_database", "gauge", "1", (),
@@ -86,6 +118,40 @@ METRICS: tuple[Metric, ...] = (
         "How long the next event to publish has been waiting.",
     ),
     Metric("usersd_relay_owned", "gauge", "1", ("relay",), "1 while some replica holds the lease."),
+    Metric("usersd_reactor_position", "gauge", "events", ("reactor",), "How far the log is acted upon."),
+    Metric("usersd_reactor_lag_events", "gauge", "events", ("reactor",), "Events still to act upon."),
+    Metric(
+        "usersd_reactor_lag_seconds", "gauge", "seconds", ("reactor",),
+        "How long the next event to act upon has been waiting.",
+    ),
+    Metric("usersd_reactor_owned", "gauge", "1", ("reactor",), "1 while some replica holds the lease."),
+    Metric(
+        "usersd_mails_due", "gauge", "mails", (),
+        "Mails that are not handed over yet, those that are tried again included; counted up to 10,000.",
+    ),
+    Metric(
+        "usersd_mails_due_seconds", "gauge", "seconds", (),
+        "How long the oldest of them has been waiting; 0 where there is none.",
+    ),
+    Metric(
+        "usersd_erasures_open", "gauge", "users", (),
+        "Users who are to be erased and are not everywhere yet; counted up to 10,000.",
+    ),
+    Metric(
+        "usersd_erasures_open_seconds", "gauge", "seconds", (),
+        "How long the first of them has been waiting; 0 where there is none.",
+    ),
+    Metric(
+        "usersd_checkpoint_position", "gauge", "events", (), "Up to which position the log is signed.",
+    ),
+    Metric(
+        "usersd_checkpoint_timestamp_seconds", "gauge", "seconds", (),
+        "When it was last signed, since the epoch.",
+    ),
+    Metric(
+        "usersd_job_begun_timestamp_seconds", "gauge", "seconds", ("job",),
+        "When the regular work was last begun by any process, since the epoch; 0: never, or it has failed.",
+    ),
     Metric(
         "usersd_sessions_open", "gauge", "sessions", (),
         "Sessions that can be refreshed: counted up to 10,000, estimated beyond.",

@@ -1,4 +1,4 @@
-"""What only the database knows, read for each scrape by one statement that may take a second at most."""
+"""What only the database knows, read for each scrape by two statements of a second at most each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import msgspec
 import psycopg
 
 from infrastructure.operations.readmodels import time_of
+from infrastructure.telemetry import backlog
+from infrastructure.telemetry.backlog import Backlog, backlog_of
 
 PATIENCE = 2.0
 """Seconds after which a scrape goes on without the database."""
@@ -41,7 +43,11 @@ readers AS (
     UNION ALL
     SELECT 'relay', name, 'live', 0, owner IS NOT NULL AND lease_until > now(), position, 0, 0, 0, false
     FROM relays
-    WHERE name = ANY(%(relays)s::text[]))
+    WHERE name = ANY(%(relays)s::text[])
+    UNION ALL
+    SELECT 'reactor', name, 'live', 0, owner IS NOT NULL AND lease_until > now(), position, 0, 0, 0, false
+    FROM reactors
+    WHERE name = ANY(%(reactors)s::text[]))
 SELECT now(), head.position,
        CASE WHEN counted.open < %(counted)s THEN counted.open
             ELSE greatest(counted.open, (SELECT reltuples FROM pg_class WHERE oid = 'sessions'::regclass))
@@ -56,7 +62,7 @@ log = logging.getLogger("usersd.telemetry")
 
 
 class Follower(msgspec.Struct, frozen=True):
-    """Where a reader of the log stands: a generation of a projection, or the relay."""
+    """Where a reader of the log stands: a generation of a projection, a relay, a reactor."""
 
     kind: str
     name: str
@@ -78,6 +84,7 @@ class Figures(msgspec.Struct, frozen=True):
     head: int = 0
     sessions: int = 0
     followers: tuple[Follower, ...] = ()
+    backlog: Backlog = Backlog()
 
 
 NOTHING = Figures()
@@ -90,15 +97,23 @@ class Database:
     """
 
     def __init__(
-        self, conninfo: str, versions: Mapping[str, int], relays: Sequence[str] = ("users",)
+        self,
+        conninfo: str,
+        versions: Mapping[str, int],
+        relays: Sequence[str] = ("users",),
+        reactors: Sequence[str] = (),
+        jobs: Sequence[str] = (),
     ) -> None:
+        """The names of whatever the settings of this process switch on: what is off may well stand still."""
         self._conninfo = conninfo
         self._asked = {
             "names": list(versions),
             "versions": list(versions.values()),
             "relays": list(relays),
+            "reactors": list(reactors),
             "counted": COUNTED,
         }
+        self._asked_of_work = {"jobs": list(jobs), "counted": COUNTED}
         self._connection: psycopg.AsyncConnection | None = None
         self._reading: asyncio.Task[Figures] | None = None
 
@@ -123,8 +138,10 @@ class Database:
             try:
                 async with asyncio.timeout(ABANDONED):
                     connection = await self._connected()
-                    cursor = await connection.execute(_READ, self._asked)
-                    return _figures(await cursor.fetchall())
+                    async with connection.pipeline():
+                        readers = await connection.execute(_READ, self._asked)
+                        work = await connection.execute(backlog.READ, self._asked_of_work)
+                    return _figures(await readers.fetchall(), await work.fetchall())
             except (psycopg.Error, OSError, TimeoutError) as error:
                 log.debug("no figures from the database: %s", type(error).__name__)
                 await self._disconnect()
@@ -144,10 +161,10 @@ class Database:
                 await connection.close()
 
 
-def _figures(rows: list[tuple[Any, ...]]) -> Figures:
+def _figures(rows: list[tuple[Any, ...]], work: list[tuple[Any, ...]]) -> Figures:
     now, head, sessions, *_ = rows[0]
     followers = tuple(_follower(row[3:], now) for row in rows if row[3] is not None)
-    return Figures(up=True, head=head, sessions=int(sessions), followers=followers)
+    return Figures(True, head, int(sessions), followers, backlog_of(work[0]))
 
 
 def _follower(row: tuple[Any, ...], now: datetime) -> Follower:

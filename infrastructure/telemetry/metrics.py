@@ -1,76 +1,63 @@
-"""The metrics of one service, put together when they are asked for: nothing is kept in a global registry."""
+"""The metrics of one process, put together when they are asked for: nothing is kept in a global registry."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    SummaryMetricFamily,
-)
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from psycopg_pool import AsyncConnectionPool
 
-from domain.errors import WrongCredentials
 from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.event_store.appender import Appender
+from infrastructure.nats.relay import Relay
+from infrastructure.postgres.replica import Replica
 from infrastructure.telemetry import originals
-from infrastructure.telemetry.catalogue import BY_NAME
-from infrastructure.telemetry.database import NOTHING, Database, Figures, Follower
+from infrastructure.telemetry.certificates import CertificateFiles
+from infrastructure.telemetry.database import NOTHING, Database, Figures
+from infrastructure.telemetry.families import Row, family, of_the_database
 from infrastructure.telemetry.requests import RequestTimes
 from infrastructure.telemetry.rpcs import RpcTimes
-
-Row = tuple[Any, ...]
-"""The values of the labels, then what the kind has: a value, count and sum, or buckets and sum."""
-
-_KINDS: dict[str, Any] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-    "summary": SummaryMetricFamily,
-}
-
-LOGIN = "IssueTokens"
+from infrastructure.telemetry.use_cases import UseCaseTimes
+from interfaces.scheduler import Job
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """What is looked at when somebody asks."""
+    """What is looked at when somebody asks.
 
+    `jobs` are those of all roles; `turns` and `mails` count what this process has done, by name and outcome.
+    """
+
+    version: str
+    role: str
     database: Database
     appender: Appender
     pool: AsyncConnectionPool
+    replica: Replica | None
     hasher: object
-    version: str
+    use_cases: UseCaseTimes
+    certificates: CertificateFiles
+    relays: Sequence[Relay]
+    jobs: Sequence[Job]
+    turns: Mapping[tuple[str, str], int]
+    mails: Mapping[tuple[str, str], int]
 
 
 class Metrics(Collector):
-    """Counts what the bus and the HTTP layer tell it, and looks at the rest at a scrape."""
+    """Counts what the servers tell it, and looks at the rest at a scrape."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._figures: Figures = NOTHING
-        self._used: dict[tuple[str, str], list[float]] = {}
         self.requests = RequestTimes()
         self.rpcs = RpcTimes()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
-
-    def use_case(self, name: str, seconds: float, outcome: str) -> None:
-        """Hears from the bus of each command and query."""
-        used = self._used.get((name, outcome))
-        if used is None:
-            used = self._used[name, outcome] = [0, 0.0]
-        used[0] += 1
-        used[1] += seconds
 
     async def render(self) -> bytes:
         """Everything, in the text format of Prometheus (0.0.4)."""
@@ -79,40 +66,60 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Family]:
         """The library's own seam."""
-        yield _family("usersd_build_info", [((self._sources.version, platform.python_version()), 1)])
-        yield _family(
+        sources = self._sources
+        build = (sources.version, platform.python_version(), sources.role)
+        yield family("usersd_build_info", [(build, 1)])
+        yield from self._asked()
+        yield family("usersd_append_batch_commands", [self._batches()])
+        yield from self._replica()
+        yield family("usersd_job_runs_total", sources.turns.items())
+        intervals = [((job.name,), job.every.total_seconds()) for job in sources.jobs]
+        yield family("usersd_job_interval_seconds", intervals)
+        yield family("usersd_mails_tried_total", sources.mails.items())
+        expiry = [((server,), at) for server, at in sources.certificates.expiry().items()]
+        yield family("usersd_certificate_expiry_timestamp_seconds", expiry)
+        yield family("usersd_up_broker", self._broker())
+        for name, value in self._now().items():
+            yield family(name, [((), value)])
+        if self._figures.up:
+            yield from of_the_database(self._figures, [job.name for job in sources.jobs])
+
+    def _asked(self) -> Iterator[Family]:
+        """What others have asked of this process."""
+        requests, rpcs, use_cases = self.requests.timed, self.rpcs.timed, self._sources.use_cases
+        yield family(
             "usersd_http_request_duration_seconds",
             [
                 ((method, route, str(status)), timed.buckets(), timed.seconds)
-                for (method, route, status), timed in self.requests.timed.items()
+                for (method, route, status), timed in requests.items()
             ],
         )
-        yield _family(
+        yield family(
             "usersd_grpc_call_duration_seconds",
-            [(labels, timed.buckets(), timed.seconds) for labels, timed in self.rpcs.timed.items()],
+            [(labels, timed.buckets(), timed.seconds) for labels, timed in rpcs.items()],
         )
-        yield _family("usersd_grpc_streams", [((), self.rpcs.streams())])
-        yield _family(
+        yield family("usersd_grpc_streams", [((), self.rpcs.streams())])
+        yield family(
             "usersd_use_case_duration_seconds",
-            [(labels, count, seconds) for labels, (count, seconds) in self._used.items()],
+            [(labels, count, seconds) for labels, (count, seconds) in use_cases.timed.items()],
         )
-        yield _family("usersd_logins_total", [((name,), count) for name, count in self._logins().items()])
-        yield _family("usersd_append_batch_commands", [self._batches()])
-        for name, value in self._now().items():
-            yield _family(name, [((), value)])
-        if self._figures.up:
-            yield from _of_the_database(self._figures)
+        yield family("usersd_logins_total", [((name,), count) for name, count in use_cases.logins().items()])
 
-    def _logins(self) -> dict[str, float]:
-        ok, failed = (
-            self._used.get((LOGIN, outcome), [0, 0.0])[0] for outcome in ("ok", WrongCredentials.code)
-        )
-        return {"ok": ok, "failed": failed}
+    def _replica(self) -> Iterator[Family]:
+        replica = self._sources.replica
+        standing = replica.standing() if replica else None
+        yield family("usersd_up_replica", [((), int(standing.up))] if standing else [])
+        reads = {"answered": standing.answered, "passed_on": standing.passed_on} if standing else {}
+        yield family("usersd_replica_reads_total", [((name,), count) for name, count in reads.items()])
 
     def _batches(self) -> Row:
         appender = self._sources.appender
         bounds = [*(str(2**power) for power in range(len(appender.sizes) - 1)), "+Inf"]
         return (), list(zip(bounds, accumulate(appender.sizes), strict=True)), appender.appended
+
+    def _broker(self) -> list[Row]:
+        told = [relay.connected for relay in self._sources.relays if relay.connected is not None]
+        return [((), int(all(told)))] if told else []
 
     def _now(self) -> dict[str, float]:
         pool = self._sources.pool.get_stats()
@@ -128,48 +135,3 @@ class Metrics(Collector):
             in_use = min(hasher.waiting, hasher.cores)
             now |= {"usersd_hashing_in_use": in_use, "usersd_hashing_waiting": hasher.waiting - in_use}
         return now
-
-
-def _of_the_database(figures: Figures) -> Iterator[Family]:
-    yield _family("usersd_log_head_position", [((), figures.head)])
-    yield _family("usersd_sessions_open", [((), figures.sessions)])
-    projections = [
-        ((found.name, found.state, str(found.generation)), found)
-        for found in figures.followers
-        if found.kind == "projection"
-    ]
-    yield from _followers("projection", projections, figures.head)
-    measures: dict[str, Callable[[Follower], float]] = {
-        "usersd_parked_streams": lambda found: found.parked,
-        "usersd_projection_paused": lambda found: found.paused,
-        "usersd_projection_differing": lambda found: found.differing,
-        "usersd_projection_checked_total": lambda found: found.checked,
-    }
-    for name, measure in measures.items():
-        yield _family(name, [(labels, measure(found)) for labels, found in projections])
-    relays = [((found.name,), found) for found in figures.followers if found.kind == "relay"]
-    yield from _followers("relay", relays, figures.head)
-
-
-def _followers(
-    kind: str, followers: Sequence[tuple[tuple[str, ...], Follower]], head: int
-) -> Iterator[Family]:
-    measures: dict[str, Callable[[Follower], float]] = {
-        "position": lambda found: found.position,
-        "lag_events": lambda found: max(head - found.position, 0),
-        "lag_seconds": lambda found: found.lag_seconds,
-        "owned": lambda found: found.owned,
-    }
-    for name, measure in measures.items():
-        rows = [(labels, measure(found)) for labels, found in followers]
-        yield _family(f"usersd_{kind}_{name}", rows)
-
-
-def _family(name: str, rows: Iterable[Row]) -> Family:
-    """A family as the catalogue has it."""
-    metric = BY_NAME[name]
-    family = _KINDS[metric.kind](name, metric.help, labels=metric.labels)
-    for labels, *values in rows:
-        family.add_metric(labels, *values)
-    made: Family = family
-    return made

@@ -59,7 +59,7 @@ log = logging.getLogger("usersd.telemetry")
 class Tracing:
     """Makes spans and sends them. Raises nothing on account of the collector."""
 
-    def __init__(self, url: str, ratio: float, *, instance_id: str, version: str) -> None:
+    def __init__(self, url: str, ratio: float, *, instance_id: str, role: str, version: str) -> None:
         self._ratio = ratio
         # The libraries' own complaints come once per batch; the exporter below says it once per outage.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
@@ -69,6 +69,7 @@ class Tracing:
                 "service.version": version,
                 "service.instance.id": instance_id,
                 "host.id": instance_id,
+                "usersd.role": role,
             }
         )
         self._exporter = _Exporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS))

@@ -25,6 +25,7 @@ from domain.errors import Refusal, Unavailable
 from interfaces.grpc.access import Access
 from interfaces.grpc.errors import DoesNotRead, invalid, refuse, status_of
 from interfaces.grpc.methods import Unary
+from interfaces.request_id import REQUEST_ID
 
 RpcContext = grpc.aio.ServicerContext[Any, Any]
 Still = Callable[[], Awaitable[Hashable]]
@@ -193,6 +194,7 @@ class Calls:
         if not _REQUEST_ID.fullmatch(request_id):
             # Tells calls apart; guards nothing, so it need not be hard to guess.
             request_id = f"{getrandbits(128):032x}"
+        REQUEST_ID.set(request_id)
         sent = metadata.get("traceparent", "")
         mark, traceparent = self._observer.began(sent if _TRACEPARENT.fullmatch(sent) else "")
         return _Call(rpc, context, metadata, request_id, traceparent, mark, perf_counter())

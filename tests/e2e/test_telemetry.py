@@ -30,6 +30,8 @@ def test_metrics_are_served_and_a_missing_collector_costs_one_line_and_no_stop()
         assert usersd.wait() == 0, usersd.output()
         assert time.monotonic() - started < STOPS_WITHIN
         lines = [json.loads(line) for line in usersd.output("out").splitlines() if line.startswith("{")]
+        assert {line["role"] for line in lines} == {"run"}
+        assert len({line["instance_id"] for line in lines}) == 1
         told = [line["msg"] for line in lines if line["logger"] == "usersd.telemetry"]
         assert told == ["traces are dropped: the collector that MG_JAEGER_URL names does not take them"]
         assert not [line for line in lines if line["logger"].startswith(("opentelemetry", "urllib3"))]

@@ -14,8 +14,8 @@ from infrastructure.server.addresses import LOOPBACK, grpc_place
 from infrastructure.settings import SettingsError, load
 from interfaces.grpc.stubs.users.v1.users_pb2 import RetrieveUsersReq, WatchUsersReq
 from interfaces.grpc.stubs.users.v1.users_pb2_grpc import UsersServiceStub
-from tests.grpc.certificates import Authority
 from tests.grpc.world import Metadata, World, reason_of, refusal, serving
+from tests.support.certificates import Authority
 
 NOTIFICATIONS = "CN=notifications,O=Example"
 

@@ -30,6 +30,7 @@ class Span(msgspec.Struct, frozen=True):
     links: list[str]
     attributes: dict[str, Any]
     error: bool
+    resource: dict[str, Any]
 
 
 class Receiver:
@@ -56,6 +57,7 @@ class Receiver:
                 links=[link.span_id.hex() for link in span.links],
                 attributes={found.key: _value(found.value) for found in span.attributes},
                 error=span.status.code == span.status.STATUS_CODE_ERROR,
+                resource={found.key: _value(found.value) for found in resource.resource.attributes},
             )
             for one in self.received
             for resource in ExportTraceServiceRequest.FromString(one.body).resource_spans

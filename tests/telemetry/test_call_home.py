@@ -9,9 +9,17 @@ import time
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from infrastructure.telemetry.call_home import CallHome, rounded
+from infrastructure.operations.telemetry import telemetry
+from infrastructure.settings import load
+from infrastructure.telemetry.call_home import CallHome, Message, rounded
+from interfaces.cli.tools import CommandFailed
+from tests.projections.commanding import settings
+from tests.support.databases import Databases
+from tests.support.program import program
 from tests.support.service import Client, running_service
 from tests.support.waiting import at_last
 from tests.telemetry.receiver import Receiver
@@ -83,3 +91,38 @@ async def test_it_is_done_once_a_day_and_not_by_all_at_one_time(client: Client) 
     every = {CallHome("http://127.0.0.1:1/", client.service.pool, "1").job().every for _ in range(20)}
     assert len(every) > 1
     assert all(24 <= one.total_seconds() / 3600 < 25 for one in every)
+
+
+def test_what_would_be_sent_is_shown_and_nothing_is_sent(database: str, collector: Receiver) -> None:
+    port = collector.url.rpartition(":")[2]
+    named = {"MG_TELEMETRY_URL": f"http://u:{HUSH}@127.0.0.1:{port}/in?key={HUSH}"}
+    with program(**settings(database), **named) as usersd:
+        ended = usersd.cli("telemetry", "show")
+    assert ended.code == 0, ended
+    (sent,) = ended.rows
+    assert list(sent) == [field.name for field in msgspec.structs.fields(Message)]
+    assert sent["users"] == 0
+    assert f"this is sent to http://127.0.0.1:{port}/in once in 24 to 25 hours" in ended.err
+    assert HUSH not in ended.err + ended.out
+    assert not collector.received
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({}, "MG_TELEMETRY_URL names no receiver"),
+        (
+            {"MG_TELEMETRY_URL": "http://in.invalid/", "MG_SEND_TELEMETRY": "false"},
+            "MG_SEND_TELEMETRY is false",
+        ),
+        ({"MG_TELEMETRY_URL": "http://in.invalid/"}, ""),
+    ],
+    ids=["nobody named", "not wanted", "wanted"],
+)
+def test_why_nothing_is_sent_is_said(database: str, environ: dict[str, str], why: str) -> None:
+    assert telemetry(load(environ).settings, database).withheld == why
+
+
+def test_a_database_without_users_of_ours_is_no_fault(databases: Databases) -> None:
+    with pytest.raises(CommandFailed, match="usersd migrate"):
+        telemetry(load({}).settings, make_conninfo(databases.server, dbname="postgres"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
+from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.telemetry.catalogue import BY_NAME, METRICS
 from infrastructure.telemetry.database import NOTHING, PATIENCE, Database
 from infrastructure.telemetry.requests import BUCKETS, METHODS, OTHER, RequestTimes
@@ -142,10 +144,14 @@ async def test_commands_that_share_an_append_are_one_batch(client: Client) -> No
 
 
 async def test_hashes_that_wait_for_a_core_are_seen(client: Client) -> None:
-    hashing = [asyncio.create_task(client.service.bus.ports.hasher.hash("changeMe123")) for _ in range(50)]
+    hasher, released = client.service.bus.ports.hasher, threading.Event()
+    assert isinstance(hasher, BcryptHasher)
+    hashing = [asyncio.create_task(hasher._run(released.wait)) for _ in range(hasher.cores + 3)]
     await asyncio.sleep(0)
     text = await scraped(client)
-    assert value(text, "usersd_hashing_in_use") + value(text, "usersd_hashing_waiting") > 0
+    released.set()
+    assert value(text, "usersd_hashing_in_use") == hasher.cores
+    assert value(text, "usersd_hashing_waiting") == 3
     await asyncio.gather(*hashing)
     assert value(await scraped(client), "usersd_hashing_in_use") == 0
 

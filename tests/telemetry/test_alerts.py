@@ -1,0 +1,111 @@
+"""The rules for Prometheus name what is there, and say what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from infrastructure.roles import OPERATIONS_PORTS
+from infrastructure.settings import load
+from infrastructure.telemetry.catalogue import BY_NAME
+from tests.telemetry.promql import LABELS, result_of
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "prometheus"
+GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
+RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
+DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
+SAID = re.compile(r"\{\{(.*?)\}\}")
+CAN_BE_SAID = re.compile(r"\$labels\.(\w+)|\$value( \| humanize(Duration|Percentage)?)?")
+MENTIONED = re.compile(r"\b(?:usersd|process)_[a-z_]+\b")
+
+
+def test_the_file_has_the_form_that_prometheus_reads() -> None:
+    assert all(group.keys() <= {"name", "interval", "rules"} for group in GROUPS)
+    names = [rule["alert"] for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert len({group["name"] for group in GROUPS}) == len(GROUPS)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_asks_for_what_is_there_and_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+    assert re.fullmatch(r"Usersd[A-Z]\w+", rule["alert"])
+    assert DURATION.fullmatch(rule["for"])
+    assert rule["labels"].keys() == {"severity"}
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    result = result_of(rule["expr"])
+    _filters(promql.parse(rule["expr"]))
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    for text in rule["annotations"].values():
+        for found in SAID.findall(text):
+            said = CAN_BE_SAID.fullmatch(found.strip())
+            assert said, found
+            assert said[1] is None or said[1] in (result.labels or ()), f"the result has no label {said[1]}"
+
+
+def _filters(expression: promql.Expr) -> None:
+    """An alert fires for whatever its expression leaves over: one that is no condition would always fire."""
+    if isinstance(expression, promql.ParenExpr):
+        _filters(expression.expr)
+        return
+    is_condition = isinstance(expression, promql.BinaryExpr) or (
+        isinstance(expression, promql.Call) and expression.func.name == "absent"
+    )
+    assert is_condition
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_the_runbook_has_the_part_that_a_rule_names(rule: dict[str, Any]) -> None:
+    file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text(), re.MULTILINE)
+    assert anchor in {_anchor(heading) for heading in headings}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_runbook_names_metrics_that_there_are() -> None:
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    assert not set(MENTIONED.findall(page)) - LABELS.keys() - BY_NAME.keys()
+
+
+def test_every_role_is_scraped_where_it_answers() -> None:
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    assert config.keys() == {"global", "rule_files", "scrape_configs"}
+    assert all((FOLDER / name).is_file() for name in config["rule_files"])
+    (job,) = config["scrape_configs"]
+    assert job["job_name"] == "usersd"
+    scraped = {name: one["port"] for one in job["dns_sd_configs"] for name in one["names"]}
+    assert scraped == {"api": load({}).settings.http_port} | {
+        role.value: port for role, port in OPERATIONS_PORTS.items()
+    }
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert scraped.keys() <= services.keys()
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("sum(rate(usersd_nothing_total[5m]))", "no metric"),
+        ('usersd_up_database{colour="red"} == 0', "no label"),
+        ("sum by (colour) (usersd_up_database) == 0", "no labels"),
+        ("usersd_logins_total > 3", "a rate"),
+        ("histogram_quantile(0.9, sum(rate(usersd_grpc_call_duration_seconds_bucket[5m]))) > 1", "label le"),
+        ("max by (job) (usersd_job_runs_total) > 1", "a rate"),
+        ("usersd_relay_lag_seconds > usersd_log_head_position", "never meets"),
+        ('usersd_projection_owned{state="dead"} == 0', "never dead"),
+        ('usersd_http_request_duration_seconds_count{route="/nowhere"}', "a rate"),
+        ('rate(usersd_http_request_duration_seconds_count{route="/nowhere"}[5m])', "never /nowhere"),
+        ("up == ", "invalid promql"),
+    ],
+)
+def test_a_rule_that_would_never_fire_is_found(query: str, fault: str) -> None:
+    with pytest.raises((AssertionError, ValueError), match=re.escape(fault)):
+        result_of(query)
