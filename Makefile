@@ -9,7 +9,7 @@ PROTOS := $(shell find interfaces/grpc/protos -name '*.proto')
 PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-all bench fuzz soak lint imports types lock clean
+.PHONY: help setup run test check check-all bench fuzz soak soak-projections lint imports types lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ run: $(READY) ## start the service, with a PostgreSQL and a NATS of its own
 	@$(BIN)/usersd run
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -57,7 +57,10 @@ bench: $(READY) ## one table of ratios, each against a limit measured in the sam
 fuzz: $(READY) ## ten minutes of what nobody should send, to a service of its own (SEED=7: another ten)
 	$(BIN)/python -m tests.fuzz --seconds 600 --seed $(or $(SEED),1)
 
-soak: $(READY) ## ten minutes of faults against the read models, then the proof that none was missed (SEED=7: another ten)
+soak: $(READY) ## ten minutes of faults against every role and server, then the proof that no promise was broken (SECONDS=60 SEED=7)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+soak-projections: $(READY) ## ten minutes of faults against the read models alone, beside naive readers that must be found out (SEED=7)
 	$(BIN)/python -m tests.soak --seconds 600 --seed $(or $(SEED),1)
 
 lock: $(READY) ## resolve the dependencies anew into requirements/*.txt
@@ -66,6 +69,8 @@ lock: $(READY) ## resolve the dependencies anew into requirements/*.txt
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra dev --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(BIN)/uv pip compile requirements/build.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean: ## remove what setup and the checks made, not the data
 	rm -rf $(VENV) interfaces/grpc/stubs build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,8 +1,10 @@
-"""Makes the gRPC stubs from the .proto files, at `make setup` and at every build: none is committed."""
+"""Makes what a build adds to the sources: the gRPC stubs, and a note of where the build comes from."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PROTOS = Path("interfaces/grpc/protos")
 STUBS = Path("interfaces/grpc/stubs")
+PROVENANCE = "infrastructure/provenance.json"
+FACTS = {"commit": "USERSD_COMMIT", "build_time": "USERSD_BUILD_TIME"}
+"""What `/health` tells of a build, and the variables by which whoever builds gives it."""
 
 
 class StubsHook(BuildHookInterface[Any]):
@@ -21,6 +26,13 @@ class StubsHook(BuildHookInterface[Any]):
         generate(Path(self.root))
         # Git ignores them, and hatchling leaves out what Git ignores.
         build_data["artifacts"].append(f"/{STUBS}/")
+        facts = {name: os.environ[variable] for name, variable in FACTS.items() if os.environ.get(variable)}
+        if version != "editable" and facts:
+            # A checkout moves on, so that only a wheel can say where it comes from.
+            written = Path(self.root, "build", Path(PROVENANCE).name)
+            written.parent.mkdir(exist_ok=True)
+            written.write_text(json.dumps(facts))
+            build_data["force_include"][str(written)] = PROVENANCE
 
 
 def generate(root: Path) -> None:

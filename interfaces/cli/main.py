@@ -9,6 +9,7 @@ from interfaces.cli.clients import clients
 from interfaces.cli.config import config
 from interfaces.cli.dev import dev
 from interfaces.cli.events import events
+from interfaces.cli.health import health
 from interfaces.cli.integrity import restore
 from interfaces.cli.keys import keys
 from interfaces.cli.output import fail
@@ -16,6 +17,7 @@ from interfaces.cli.projections import projections
 from interfaces.cli.replay import replay
 from interfaces.cli.run import migrate, roles
 from interfaces.cli.stats import stats
+from interfaces.cli.telemetry import telemetry
 from interfaces.cli.tools import CommandFailed, Tools
 
 
@@ -33,6 +35,7 @@ def usersd() -> None:
 for command in (
     *roles,
     migrate,
+    health,
     projections,
     events,
     clients,
@@ -43,6 +46,7 @@ for command in (
     erasures,
     restore,
     stats,
+    telemetry,
     dev,
 ):
     usersd.add_command(command)

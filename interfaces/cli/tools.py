@@ -36,7 +36,32 @@ class Shown(msgspec.Struct, frozen=True):
     help: str
 
 
-class Tools(Protocol):
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of asking one role at its address (`host:port`) whether it is ready."""
+
+    role: str
+    address: str
+    answers: bool
+    ready: bool
+    says: str
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """The daily message as JSON, who would get it, and why it is withheld; empty where it is not."""
+
+    message: str
+    to: str
+    withheld: str
+
+
+class Healths(Protocol):
+    """What `usersd health` needs, and it alone: neither a database nor most of the settings."""
+
+    def health(self, role: str | None) -> Sequence[Heard]:
+        """What a role of this machine, or each that answers, says of itself. Raises CommandFailed."""
+
+
+class Tools(Healths, Protocol):
     """Each raises CommandFailed."""
 
     def settings(self) -> tuple[Sequence[Shown], Sequence[str]]:
@@ -65,6 +90,9 @@ class Tools(Protocol):
 
     def integrity(self) -> AbstractContextManager[IntegrityOperations]:
         """What operators look after the log itself with, on the same servers."""
+
+    def telemetry(self) -> Telemetry:
+        """What would be sent of this installation, without sending it."""
 
     def statistics(self) -> AbstractContextManager[Statistics]:
         """What there is to say about the users as a whole."""

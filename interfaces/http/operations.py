@@ -11,6 +11,8 @@ from interfaces.http.caller import JSON, AnyRequest
 
 EXPOSITION = "text/plain; version=0.0.4"
 
+_NEEDED = ("postgres", "schema", "read_models", "process")
+
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What `/health` answers, as both originals did."""
@@ -64,7 +66,7 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
     """200 when requests can be served, else 503; a broker that is away does not make it unready."""
     readiness: Readiness = request.app.state["readiness"]
     checks = await readiness()
-    ready = all(checks.get(name, "ok") == "ok" for name in ("postgres", "schema", "read_models"))
+    ready = all(checks.get(name, "ok") == "ok" for name in _NEEDED)
     body = msgspec.json.encode({"status": "pass" if ready else "fail", "checks": checks})
     if ready:
         return Response(body, media_type=JSON)
