@@ -52,7 +52,15 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 class Mailer:
     """Sends the mails that follow from events, for as long as `run` runs."""
 
-    def __init__(self, follower: Follower, sender: Sender, pool: AsyncConnectionPool, clock: Clock) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        sender: Sender,
+        pool: AsyncConnectionPool,
+        clock: Clock,
+        doubtful_address: str = "",
+    ) -> None:
+        self._doubtful_address = doubtful_address
         self._follower = follower
         self._sender = sender
         self._pool = pool
@@ -65,6 +73,11 @@ class Mailer:
 
     async def run(self) -> None:
         """Run until cancelled; neither part ends by itself."""
+        if self._doubtful_address:
+            log.warning(
+                "links in mails lead to %s: set MG_USERS_PUBLIC_URL to where people reach this",
+                self._doubtful_address,
+            )
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._follower.run(), name="mail follower")
             parts.create_task(self._sender.run(), name="mail sender")
@@ -102,7 +115,7 @@ def make_mailer(
         pace or Pace(),
     )
     follower = Follower(tokens, standing.direct, around.wake_up, sender.wake)
-    return Mailer(follower, sender, around.pool, around.clock)
+    return Mailer(follower, sender, around.pool, around.clock, doubtful_address(settings, around.port))
 
 
 def templates_of(settings: Settings) -> Templates:
@@ -121,13 +134,16 @@ def prefixes(settings: Settings, port: int) -> dict[LinkKind, str]:
     What a request says of where it was sent to, or comes from, has no part in it.
     """
     own = own_address(settings, port)
-    reset, verification = settings.password_reset_url_prefix, settings.verification_url_prefix
-    if not (reset and verification) and listens_beyond_loopback(settings):
-        log.warning("links in mails lead to %s: set MG_USERS_PUBLIC_URL to where people reach this", own)
     return {
-        "password_reset": reset or f"{own}/password/reset",
-        "verification": verification or f"{own}/verify-email",
+        "password_reset": settings.password_reset_url_prefix or f"{own}/password/reset",
+        "verification": settings.verification_url_prefix or f"{own}/verify-email",
     }
+
+
+def doubtful_address(settings: Settings, port: int) -> str:
+    """Where links lead that nobody has named a place for, though people may know the service by another."""
+    named = settings.password_reset_url_prefix and settings.verification_url_prefix
+    return "" if named or not listens_beyond_loopback(settings) else own_address(settings, port)
 
 
 def transport_of(settings: Settings) -> Transport:

@@ -15,6 +15,9 @@ METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PO
 """The methods that are named (RFC 9110 section 9, RFC 5789); another word in their place may be a secret."""
 
 
+PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of a request: the route's template, never the path or the query that were sent."""
 
@@ -53,7 +56,9 @@ class AccessLog:
         self._lines: list[bytes] = []
 
     def add(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
-        """Note a request that was answered."""
+        """Note a request that was answered; of probes, which come every few seconds, only those that fail."""
+        if route in PROBES and status < 400:
+            return
         line = Line(
             time=datetime.now(UTC),
             msg="answered",
