@@ -1,16 +1,21 @@
-"""`python -m bench [NAME …] [--users N]`: measures every row, or the named ones, and prints the table."""
+"""`python -m bench [NAME …]` measures every row, or the named ones, and prints the tables.
+
+What is measured is kept in bench-results.json. `--write FILE` puts the tables of all that is kept between
+the marks of a document; without names it measures nothing.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import os
-import platform
+from pathlib import Path
 
 import uvloop
 
+from bench import results, table
 from bench.ground import ground
-from bench.measuring import COSTS, Row, say
+from bench.measuring import say
 from infrastructure.process import tune
 
 MODULES = (
@@ -19,8 +24,10 @@ MODULES = (
     "rebuild",
     "under_rebuild",
     "login",
+    "register",
     "refresh",
     "profile",
+    "update",
     "checking",
     "identify",
     "relay",
@@ -29,6 +36,11 @@ MODULES = (
     "visible",
     "lag",
     "feed",
+    "start",
+    "idle",
+    "peers.login",
+    "peers.sessions",
+    "peers.lists",
     "lists",
 )
 
@@ -37,46 +49,43 @@ def main() -> None:
     wanted = argparse.ArgumentParser(prog="bench", description=__doc__)
     wanted.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
     wanted.add_argument("--users", type=int, help="how many there are, for what is measured among many")
+    wanted.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
     given = wanted.parse_args()
-    chosen = given.names or MODULES
+    if unknown := set(given.names) - set(MODULES):
+        wanted.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
     if given.users:
         os.environ["BENCH_USERS"] = str(given.users)
+    if given.names or not given.write:
+        measured = _measure(given.names or MODULES)
+        print(table.document({name: results.kept()[name] for name in measured}, measured))
+    if given.write:
+        table.put_into(given.write, table.document(results.kept(), MODULES))
+        say(f"the tables of all that is kept stand in {given.write}")
+
+
+def _measure(names: list[str] | tuple[str, ...]) -> list[str]:
+    """Measure, one module after the other; what fails does not cost what comes after it."""
     # Imported here because the number of users is said by now.
     from bench.crowd_log import kept
 
-    rows: list[Row] = []
+    measured, failed = [], {}
     tune()
     with ground() as servers, kept():
-        for name in chosen:
+        for name in names:
             say(f"measuring: {name}")
-            rows += uvloop.run(importlib.import_module(f"bench.{name}").measure(servers))
-    print(table(rows))
+            load = os.getloadavg()[0]
+            try:
+                rows = uvloop.run(importlib.import_module(f"bench.{name}").measure(servers))
+            except (AssertionError, OSError) as error:
+                failed[name] = f"{type(error).__name__}: {error}"
+                say(f"  failed: {failed[name]}")
+                continue
+            results.keep(name, rows, load)
+            measured.append(name)
+    for name, reason in failed.items():
+        print(f"{name} could not be measured: {reason[:500]}")
+    return measured
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as Markdown."""
-    lines = [
-        "| work | against | ours | limit | share | at least | rounds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        aim = "" if row.aim is None else f"{row.aim:g}" + (" at most" if row.unit in COSTS else "")
-        mark = "" if row.meets else " **missed**"
-        lines.append(
-            f"| {row.work} | {row.against} | {_number(row.ours, row.unit)} | {_number(row.limit, row.unit)} "
-            f"| {row.share:.2f}{mark} | {aim} | {row.rounds} |"
-        )
-    return "\n".join([*lines, "", hardware()])
-
-
-def hardware() -> str:
-    """What it was measured on."""
-    cores = os.cpu_count()
-    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores."
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:,.2f}{unit}"
-
-
-main()
+if __name__ == "__main__":
+    main()

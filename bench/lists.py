@@ -172,7 +172,16 @@ def _caller(address: str) -> Iterator[httpx.Client]:
 
 def _deep(client: httpx.Client, path: str, users: int) -> str:
     """The link to the ten thousandth page of ten, or nearly the last, by way of one offset."""
-    page = min(DEEP, users // 11)
+    return _link_to(client, path, min(DEEP, users // 11))
+
+
+def deep_page(address: str, authorization: str, path: str, page: int) -> str:
+    """The link to a page of ten, as the page before it gives it."""
+    with httpx.Client(base_url=address, timeout=60, headers={"Authorization": authorization}) as client:
+        return _link_to(client, path, page)
+
+
+def _link_to(client: httpx.Client, path: str, page: int) -> str:
     answer = client.get(path, params={"limit": 10, "offset": (page - 2) * 10})
     answer.raise_for_status()
     link = next_link(answer)

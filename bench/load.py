@@ -19,21 +19,67 @@ Follow = Callable[[bytes], bytes]
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What a run of requests came to; `p95` and `p99` in seconds."""
+    """What a run of requests came to; `p95` and `p99` in seconds; `refusal` is the first that failed."""
 
     per_second: float
     p95: float
     p99: float
     failed: int
+    refusal: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One answer: its status line and headers, and its body."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        return int(self.head[9:12])
+
+    def header(self, name: str) -> str:
+        """The first header of a name, or nothing."""
+        for line in self.head.decode("latin-1").split("\r\n")[1:]:
+            found, _, value = line.partition(":")
+            if found.strip().lower() == name:
+                return value.strip()
+        return ""
 
 
 def request(address: str, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """One HTTP/1.1 request as bytes."""
+    """One HTTP/1.1 request as bytes; a body is JSON unless the headers say otherwise."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(address).netloc}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
     if body:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answer_in(buffer: bytes) -> Answer | None:
+    """The answer that has come, once the last of it has. Raises ValueError where its length is not said."""
+    head, separator, rest = buffer.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    lower = head.lower()
+    if (at := lower.find(b"content-length:")) >= 0:
+        length = int(lower[at + 15 :].split(b"\r\n", 1)[0])
+        return Answer(head, rest) if len(rest) >= length else None
+    if b"\r\ntransfer-encoding: chunked" in lower:
+        return Answer(head, _joined(rest)) if rest.endswith(b"0\r\n\r\n") else None
+    if head[9:12] in (b"204", b"304"):
+        return Answer(head, b"")
+    raise ValueError("the server does not say how long its answer is")
+
+
+def _joined(chunked: bytes) -> bytes:
+    body = b""
+    while chunked:
+        size, _, chunked = chunked.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        body += chunked[:length]
+        chunked = chunked[length + 2 :] if length else b""
+    return body
 
 
 class _Connection(asyncio.Protocol):
@@ -41,6 +87,7 @@ class _Connection(asyncio.Protocol):
         self.raw, self.expected, self.until, self.follow = raw, expected, until, follow
         self.times: list[float] = []
         self.failed = 0
+        self.refusal = ""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.buffer = b""
         self.sent = 0.0
@@ -56,17 +103,15 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        head, separator, rest = self.buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        if len(rest) < length:
+        if (answer := answer_in(self.buffer)) is None:
             return
         self.times.append(time.perf_counter() - self.sent)
-        self.failed += not head.startswith(b"HTTP/1.1 " + self.expected)
         self.buffer = b""
+        if not answer.head.startswith(b"HTTP/1.1 " + self.expected):
+            self.failed += 1
+            self.refusal = self.refusal or f"{answer.head[9:40]!r} {answer.body[:200]!r}"
         if self.follow is not None:
-            self.raw = self.follow(rest)
+            self.raw = self.follow(answer.body)
         if time.perf_counter() < self.until:
             self._send()
         else:
@@ -119,7 +164,10 @@ async def paced(address: str, raw: bytes, *, per_second: float, seconds: float, 
 async def chained(
     address: str, raws: Sequence[bytes], follow: Follow | None, *, expected: int, seconds: float
 ) -> Load:
-    """A connection for each first request, each of whose answers makes the next request."""
+    """A connection for each first request, each of whose answers makes the next request.
+
+    `expected` is a status, or the first digit of those that will do.
+    """
     place = urlsplit(address)
     assert place.hostname
     assert place.port
@@ -141,4 +189,29 @@ async def chained(
         times[int(len(times) * 0.95)],
         times[int(len(times) * 0.99)],
         sum(protocol.failed for protocol in protocols),
+        next((protocol.refusal for protocol in protocols if protocol.refusal), ""),
     )
+
+
+async def each(address: str, raws: Sequence[bytes], connections: int = 16) -> list[Answer]:
+    """Send every request once, on so many connections; the answers in the order of the requests."""
+    place = urlsplit(address)
+    assert place.hostname
+    answers: dict[int, Answer] = {}
+    todo = iter(enumerate(raws))
+
+    async def caller() -> None:
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        for number, raw in todo:
+            writer.write(raw)
+            buffer = b""
+            while (answer := answer_in(buffer)) is None:
+                received = await reader.read(1 << 16)
+                if not received:
+                    raise ConnectionError("the server closed the connection")
+                buffer += received
+            answers[number] = answer
+        writer.close()
+
+    await asyncio.gather(*(caller() for _ in range(min(connections, len(raws)))))
+    return [answers[number] for number in range(len(raws))]

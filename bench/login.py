@@ -1,12 +1,10 @@
-"""Logins at saturation beside other requests, against raw bcrypt on as many threads as there are cores."""
+"""Logins at saturation, alone and beside other requests, against raw bcrypt in the same circumstances."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 import httpx
@@ -14,11 +12,11 @@ import msgspec
 
 from bench import serving
 from bench.ground import Ground
+from bench.hashing import COST, per_second
 from bench.load import Load, busy, paced, request
 from bench.measuring import Row, in_turns, say
 from bench.profile import register_and_log_in
 
-COST = 10
 SECONDS = 8.0
 SECRET = "changeMe123"
 PROFILES = 100
@@ -27,7 +25,10 @@ TRIES = 500
 
 
 async def measure(ground: Ground) -> list[Row]:
-    """Logins beside profiles, those profiles against idle ones, and an unknown user against a known one."""
+    """Logins alone and beside profiles, those profiles against idle ones, an unknown user against a known.
+
+    What goes on beside the logins takes its part of the machine: so it goes on beside raw bcrypt, too.
+    """
     with (
         ground.databases.fresh() as conninfo,
         serving.running(conninfo, MG_USERS_BCRYPT_COST=str(COST), MG_USERS_THROTTLE="false") as address,
@@ -47,13 +48,27 @@ async def measure(ground: Ground) -> list[Row]:
             beside.append(profiles)
             return logins.per_second
 
-        async def limit() -> float:
-            return await asyncio.to_thread(_raw)
+        async def alone() -> float:
+            logins = await busy(address, login, expected=201, seconds=SECONDS, connections=16)
+            assert logins.failed == 0, f"{logins.failed} logins failed: {logins.refusal}"
+            return logins.per_second
 
-        work = f"logins at saturation, beside {PROFILES} profiles a second"
-        logins = await in_turns(work, "raw bcrypt.checkpw", ours, limit, aim=0.9)
+        async def limit() -> float:
+            return await asyncio.to_thread(_raw, SECONDS / 2)
+
+        async def limit_beside() -> float:
+            raw, _ = await asyncio.gather(
+                asyncio.to_thread(_raw, SECONDS),
+                paced(address, profile, per_second=PROFILES, seconds=SECONDS),
+            )
+            return raw
+
+        raw = "raw bcrypt.checkpw"
+        logins = await in_turns("logins at saturation", raw, alone, limit, aim=0.9)
+        work, against = f"logins beside {PROFILES} profiles a second", f"{raw} beside the same"
+        crowded = await in_turns(work, against, ours, limit_beside, aim=0.9)
         idle = [await paced(address, profile, per_second=PROFILES, seconds=SECONDS / 2) for _ in beside]
-        return [logins, _delayed(beside, idle), await asyncio.to_thread(_told_apart, address)]
+        return [logins, crowded, _delayed(beside, idle), await asyncio.to_thread(_told_apart, address)]
 
 
 def _body(identity: str) -> bytes:
@@ -101,19 +116,6 @@ def _told_apart(address: str) -> Row:
     )
 
 
-def _raw() -> float:
+def _raw(seconds: float) -> float:
     hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(COST))
-    cores = len(os.sched_getaffinity(0))
-    until = time.perf_counter() + SECONDS / 2
-
-    def check(_: int) -> int:
-        done = 0
-        while time.perf_counter() < until:
-            bcrypt.checkpw(SECRET.encode(), hashed)
-            done += 1
-        return done
-
-    with ThreadPoolExecutor(cores) as threads:
-        started = time.perf_counter()
-        done = sum(threads.map(check, range(cores)))
-        return done / (time.perf_counter() - started)
+    return per_second(lambda: bcrypt.checkpw(SECRET.encode(), hashed), seconds)

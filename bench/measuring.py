@@ -11,7 +11,7 @@ import msgspec
 Measure = Callable[[], Awaitable[float]]
 
 
-COSTS = ("ms", "µs", " MB")
+COSTS = ("ms", "µs", " s", " MB", " %")
 """Units of which less is better."""
 
 
@@ -26,6 +26,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     aim: float | None
     unit: str = "/s"
     rounds: int = 1
+    missing: str = ""
+    """Why there is nothing to be measured here, if so."""
 
     @property
     def meets(self) -> bool:

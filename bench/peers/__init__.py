@@ -1,0 +1,1 @@
+"""Two users services that others use, on the same machine and the same PostgreSQL, asked the same things."""
