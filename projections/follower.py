@@ -14,17 +14,21 @@ from projections.page import REFUSED, Aside, Folded, Poison, fold_page, park, pa
 from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
 
 PAGE = 1000
-POLL = 0.25
-"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
+POLL = 0.7
+"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up.
+
+Every reader of the log does so, and an idle service does nothing else: it is what idling costs.
+"""
 
 STANDBY = 0.5
 """Seconds after which a stand-by asks for the lease again."""
 
-RENEWED = 1.0
+RENEWED = 0.7
 """Seconds after which an idle owner renews it."""
 
+AGAIN = 0.25
 AWAY = 1.0
-"""Seconds, at most, until a database that was away is tried again."""
+"""Seconds, at least and at most, until a database that was away is tried again."""
 
 FAULTY = 5.0
 """Seconds, at most, until a page is tried again that could not be applied for a fault of ours."""
@@ -69,7 +73,7 @@ class Follower:
 
     async def run(self) -> None:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
-        pause = POLL
+        pause = AGAIN
         while True:
             self._well, longest = False, AWAY
             try:
@@ -98,7 +102,7 @@ class Follower:
                 # Smaller and smaller pages lead to the very event that it is the fault of.
                 self._halvings = min(self._halvings + 1, PAGE.bit_length())
             if self._well:
-                pause = POLL
+                pause = AGAIN
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
 
@@ -119,8 +123,8 @@ class Follower:
             if await self._step(connection, lease):
                 renewed = loop.time()
                 continue
-            await self._wake_up.wait(POLL)
-            if loop.time() - renewed > RENEWED:
+            await self._wake_up.wait(min(POLL, RENEWED))
+            if loop.time() - renewed >= RENEWED:
                 if await self._acquire(connection) != lease:
                     # Somebody else has it, it is paused, or its rows were put right by somebody.
                     return

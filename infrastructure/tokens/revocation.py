@@ -27,7 +27,7 @@ from infrastructure.tokens.known import MAX_SESSIONS, MAX_USERS, SKEW, Known, Sa
 BELIEVED_FOR = 1.0
 """Seconds without news after which the database is asked about each token."""
 
-ASKS_EVERY = 0.25
+ASKS_EVERY = 0.5
 BREATH = 0.05
 """Seconds between two questions at the least: a busy log notifies thousands of times a second."""
 
