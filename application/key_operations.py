@@ -8,6 +8,11 @@ from typing import Protocol
 
 import msgspec
 
+KEYS_FRESH = timedelta(minutes=15)
+KEYS_STALE = timedelta(minutes=1)
+KEYS_CACHED_FOR = KEYS_FRESH + KEYS_STALE
+"""For how long whoever keeps to our words may go on with the keys that they were shown."""
+
 
 class KeyRefused(Exception):
     """What was asked for would end something that should live; the text says what, and what to do."""

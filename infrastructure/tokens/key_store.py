@@ -11,11 +11,10 @@ from typing import LiteralString
 import msgspec
 import psycopg
 
-from application.key_operations import KeyRefused, SigningKeyRow, TooEarly
+from application.key_operations import KEYS_CACHED_FOR, KeyRefused, SigningKeyRow, TooEarly
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.postgres.notifications import KEYS
 from infrastructure.tokens.signing import SigningKey, State, unsealed
-from interfaces.http.tokens import KEYS_CACHED_FOR
 
 LOCK = 7310580243119868
 

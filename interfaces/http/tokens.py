@@ -10,6 +10,7 @@ from litestar import Controller, Response, get, post
 
 from application.commands.issue_tokens import IssueTokens
 from application.commands.refresh_tokens import RefreshTokens
+from application.key_operations import KEYS_FRESH, KEYS_STALE
 from application.messages import Tokens
 from interfaces.http.bodies import LoginBody
 from interfaces.http.caller import JSON, AnyRequest, anonymous, bearer, body, bus_of
@@ -17,11 +18,8 @@ from interfaces.http.preconditions import already_there
 
 MAX_USER_AGENT = 254
 
-_FRESH, _STALE = 900, 60
-KEYS_CACHED_FOR = timedelta(seconds=_FRESH + _STALE)
-"""For how long whoever keeps to our words may go on with the keys that they were shown."""
-
-_CACHED = f"public, max-age={_FRESH}, stale-while-revalidate={_STALE}"
+_SECOND = timedelta(seconds=1)
+_CACHED = f"public, max-age={KEYS_FRESH // _SECOND}, stale-while-revalidate={KEYS_STALE // _SECOND}"
 
 
 class TokenCommands(Controller):

@@ -12,7 +12,7 @@ import jwt
 import psycopg
 import pytest
 
-from application.key_operations import KeyRefused, TooEarly
+from application.key_operations import KEYS_CACHED_FOR, KeyRefused, TooEarly
 from domain.errors import InvalidToken
 from infrastructure.postgres.notifications import Signal
 from infrastructure.tokens import key_watch
@@ -20,7 +20,6 @@ from infrastructure.tokens.key_store import PUBLISHED_FOR, SPARE, KeyStore
 from infrastructure.tokens.key_watch import KeyWatch
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
-from interfaces.http.tokens import KEYS_CACHED_FOR
 from tests.support.memory import NOON
 from tests.support.waiting import eventually
 from tests.tokens.conftest import ACCESS_LIFE, AUDIENCE, ISSUER, Ground
