@@ -63,10 +63,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a list holds there; `next` is the place after which it goes on, None at its end.
 
-    `exact` is False where the list holds at least so many as `total`, and perhaps more.
+    `exact` is False where the list holds at least so many as `total`, and perhaps more. `position` is the
+    one of the log that it holds, None where nobody has asked for one.
     """
 
     users: list[bytes]
     total: int
     exact: bool = True
     next: Place | None = None
+    position: int | None = None

@@ -35,9 +35,9 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, when (UTC), and by which thread of cause and effect; stored with every event.
 
-    Three are not stored: `repeat` marks a command that has its effect once, however often the caller sends
+    Four are not stored: `repeat` marks a command that has its effect once, however often the caller sends
     it; `session` is the one whose access token was shown; `network` is the prefix of the caller's address,
-    empty where it is not known.
+    empty where it is not known; `position` is the one of the log that a list has to hold, where one is named.
     """
 
     actor: Actor
@@ -50,6 +50,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     repeat: Repeat | None = None
     session: UUID | None = None
     network: str = ""
+    position: int | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     `next` is the cursor of the next page, empty where there is none or where pages go by offset only.
     `total_relation` says whether `total` is exact or the least that it can be; None where it always is exact.
+    `position` is the one of the log that the page holds, None where nobody has asked for one.
     """
 
     users: list[bytes]
@@ -87,6 +89,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     next: str = ""
     total_relation: Literal["eq", "gte"] | None = None
+    position: int | None = None
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from application.listing import Part, UserFilter
-from application.messages import Page
-from application.ports import Ports
+from application.messages import Context, Page
+from application.ports import Freshness, Ports
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,14 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True):
     only_total: bool = False
 
 
-async def page_of(ports: Ports, filter: UserFilter, paging: Paging, *, cards: bool = False) -> Page:
+def freshness_of(context: Context) -> Freshness:
+    """What a caller is owed."""
+    return Freshness(position=context.position, caller=context.actor.id)
+
+
+async def page_of(
+    ports: Ports, filter: UserFilter, paging: Paging, context: Context, *, cards: bool = False
+) -> Page:
     """A page with the cursor of the next one. Raises Invalid for a cursor of another list."""
     bound_to = msgspec.json.encode([filter, cards], order="sorted")
     after = ports.cursors.open(paging.cursor, bound_to) if paging.cursor else None
@@ -33,7 +40,7 @@ async def page_of(ports: Ports, filter: UserFilter, paging: Paging, *, cards: bo
         only_total=paging.only_total,
         capped=by_cursor,
     )
-    found = await ports.directory.list(filter, part, cards=cards)
+    found = await ports.directory.list(filter, part, cards=cards, freshness=freshness_of(context))
     return Page(
         users=found.users,
         total=found.total,
@@ -41,4 +48,5 @@ async def page_of(ports: Ports, filter: UserFilter, paging: Paging, *, cards: bo
         offset=paging.offset,
         next=ports.cursors.seal(found.next, bound_to) if found.next else "",
         total_relation=("eq" if found.exact else "gte") if by_cursor else None,
+        position=found.position,
     )

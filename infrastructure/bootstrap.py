@@ -31,6 +31,7 @@ from infrastructure.integrity.announcing import NatsAnnouncer
 from infrastructure.integrity.checkpoint import key_of
 from infrastructure.integrity.checkpointer import Checkpointer
 from infrastructure.integrity.file import file_of
+from infrastructure.mail.follower import NAME as MAIL_FOLLOWER
 from infrastructure.mail.mailer import Mailer, Surroundings, make_mailer
 from infrastructure.nats.configured import access_of
 from infrastructure.nats.relay import Relay
@@ -47,7 +48,7 @@ from infrastructure.postgres.notifications import (
 )
 from infrastructure.postgres.pool import open_pool
 from infrastructure.reads.cursors import SealedCursors
-from infrastructure.reads.directory import PostgresDirectory
+from infrastructure.reads.directory import open_directory
 from infrastructure.reads.visibility import PostgresVisibility
 from infrastructure.rebuilding import SpawnedWorkers
 from infrastructure.roles import Role
@@ -55,8 +56,11 @@ from infrastructure.settings import Settings
 from infrastructure.settings.address import own_address
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.call_home import CallHome
+from infrastructure.telemetry.certificates import CertificateFiles
 from infrastructure.telemetry.database import Database
 from infrastructure.telemetry.metrics import Metrics, Sources
+from infrastructure.telemetry.spans import tracing_of
+from infrastructure.telemetry.use_cases import UseCaseTimes
 from infrastructure.tokens.links import LinkTokens, PostgresLinks
 from infrastructure.tokens.revocation import PostgresRevocations
 from infrastructure.tokens.wiring import Ground, KnownTokens, issuer
@@ -125,7 +129,8 @@ async def open_service(
     """
     async with AsyncExitStack() as stack:
         instance_id = settings.instance_id or str(uuid4())
-        tracing = _tracing(stack, settings, instance_id)
+        if tracing := tracing_of(settings, instance_id, role):
+            stack.push_async_callback(tracing.close)
         page_trace = tracing.page if tracing else None
         notifications = await stack.enter_async_context(Notifications(standing.direct, *CHANNELS))
         appender = await stack.enter_async_context(Appender(standing.direct))
@@ -144,8 +149,7 @@ async def open_service(
             )
         )
         log.revocations, log.tracing = revocations, tracing
-        directory = PostgresDirectory(standing.conninfo, pool)
-        stack.push_async_callback(directory.close)
+        directory = await stack.enter_async_context(open_directory(settings, standing, pool))
         visibility = await stack.enter_async_context(
             PostgresVisibility(standing.conninfo, notifications.signals[PROJECTIONS])
         )
@@ -221,16 +225,39 @@ async def open_service(
             jobs[Role.PROJECTOR].append(check.job())
         relays = Relays(settings, keys.reader, standing.direct, standing.nats_url, wake_up, page_trace)
         jobs[Role.RELAY] += relays.jobs()
-        figures = Database(standing.direct, {one.name: one.version for one in READ_MODELS}, relays.names)
-        stack.push_async_callback(figures.close)
-        metrics = Metrics(
-            Sources(database=figures, appender=appender, pool=pool, hasher=hasher, version=version("usersd"))
-        )
-        bus = Bus(ports, COMMANDS, QUERIES, metrics.use_case, tracing.use_case if tracing else None)
+        use_cases = UseCaseTimes()
+        bus = Bus(ports, COMMANDS, QUERIES, use_cases.add, tracing.use_case if tracing else None)
         stopping = asyncio.Event()
         erasing = erasure(settings, standing, keys, pool, bus, stopping)
         jobs[Role.SWEEPER] += [*issues.jobs, *erasing.jobs]
         own = [job for part, found in jobs.items() if role.does(part) for job in found]
+        every = [job for found in jobs.values() for job in found]
+        scheduler = Scheduler(own, PostgresClaims(pool), stopping)
+        figures = Database(
+            standing.direct,
+            {one.name: one.version for one in READ_MODELS},
+            relays.names,
+            reactors=[MAIL_FOLLOWER, *(reactor.name for reactor in issues.reactors)],
+            jobs=[job.name for job in every],
+        )
+        stack.push_async_callback(figures.close)
+        metrics = Metrics(
+            Sources(
+                version=version("usersd"),
+                role=role,
+                database=figures,
+                appender=appender,
+                pool=pool,
+                replica=directory.replica,
+                hasher=hasher,
+                use_cases=use_cases,
+                certificates=CertificateFiles.of(settings, answers=role.answers),
+                relays=relays.told,
+                jobs=every,
+                turns=scheduler.turns,
+                mails=mailer.tried,
+            )
+        )
         yield Service(
             bus=bus,
             tokens=issues.tokens,
@@ -241,7 +268,7 @@ async def open_service(
             reactors=issues.reactors,
             relays=relays.told,
             mailer=mailer,
-            scheduler=Scheduler(own, PostgresClaims(pool), stopping),
+            scheduler=scheduler,
             erasure=erasing,
             checkpointer=Checkpointer(
                 standing.direct,
@@ -258,19 +285,6 @@ async def open_service(
             pool=pool,
             nats_url=standing.nats_url,
         )
-
-
-def _tracing(stack: AsyncExitStack, settings: Settings, instance_id: str) -> Tracing | None:
-    if settings.jaeger_url is None:
-        return None
-    # Imported here because the libraries are large and nobody else needs them.
-    from infrastructure.telemetry.tracing import Tracing
-
-    tracing = Tracing(
-        settings.jaeger_url, settings.jaeger_trace_ratio, instance_id=instance_id, version=version("usersd")
-    )
-    stack.push_async_callback(tracing.close)
-    return tracing
 
 
 def _breached(stack: AsyncExitStack, settings: Settings) -> dict[str, Any]:

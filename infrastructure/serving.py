@@ -29,7 +29,6 @@ from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.observer import observer_of
 from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
-from interfaces.http.bulk import Intake
 from interfaces.http.operations import Health
 
 if TYPE_CHECKING:
@@ -148,9 +147,6 @@ def application(
         readiness=readiness_of(service, standing, answers=role.answers, leaving=leaving),
         max_body_bytes=settings.http_max_body_bytes,
         body_timeout=settings.http_read_timeout.total_seconds(),
-        bulk=Intake(
-            max_lines=settings.bulk_max_lines, max_bytes=settings.bulk_max_bytes, leaving=leaving
-        ),
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         exposition=service.metrics.render,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 
 import pytest
 
 from infrastructure.embedded import EmbeddedServers
 from tests.support.databases import Databases
+from tests.support.order import turn
+from tests.support.pooler import whole_run
 from tests.support.servers import embedded_servers, postgres_15, postgres_15_is_installed
 from tests.support.service import Client, running_service
 
@@ -20,10 +24,11 @@ def servers() -> Iterator[EmbeddedServers]:
 
 
 @pytest.fixture(scope="session")
-def databases(servers: EmbeddedServers) -> Databases:
-    """Databases on the embedded PostgreSQL 18."""
+def databases(servers: EmbeddedServers) -> Iterator[Databases]:
+    """Databases on the embedded PostgreSQL 18; services reach them through a pooler where the run says so."""
     assert servers.postgres is not None
-    return Databases(servers.postgres)
+    with whole_run(servers.postgres) if "USERSD_TESTS_POOLED" in os.environ else nullcontext():
+        yield Databases(servers.postgres)
 
 
 @pytest.fixture
@@ -57,3 +62,7 @@ async def client(database: str) -> AsyncIterator[Client]:
     """Somebody who speaks HTTP to a service of this test's own."""
     async with running_service(database) as ready:
         yield ready
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: turn(item.nodeid.partition("::")[0]))

@@ -19,12 +19,21 @@ from application.ports.accounts import (
     Throttle,
     Throttled,
 )
-from application.ports.directory import Cursors, UserDirectory, UserRow, WalkedPage, WalkedUser
+from application.ports.directory import (
+    ANY_FRESHNESS,
+    Cursors,
+    Freshness,
+    UserDirectory,
+    UserRow,
+    WalkedPage,
+    WalkedUser,
+)
 from application.ports.log import Change, EventLog, History, Recorded, Repeats, Unreadable, Visibility
 from application.ports.tokens import LivingSession, Revocations, Rights, SessionGrant, Sessions, Tokens
 from application.security import SecurityFact, SecurityLog
 
 __all__ = [
+    "ANY_FRESHNESS",
     "AccessClaims",
     "Accounts",
     "Change",
@@ -32,6 +41,7 @@ __all__ = [
     "Credential",
     "Cursors",
     "EventLog",
+    "Freshness",
     "History",
     "LivingSession",
     "NameKind",

@@ -13,6 +13,16 @@ from application.messages import Page
 from domain.user import User
 
 
+class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and the position of the log that the answer has to hold, where they name one."""
+
+    position: int | None = None
+    caller: UUID | None = None
+
+
+ANY_FRESHNESS = Freshness()
+
+
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     """A user as the read model holds them; `behind` when the log has more."""
 
@@ -40,8 +50,13 @@ class WalkedPage(NamedTuple):
 class UserDirectory(Protocol):
     async def find(self, user_id: UUID) -> UserRow | None: ...
 
-    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
-        """A part of a list and the exact total, from one snapshot; as documents or as public cards."""
+    async def list(
+        self, filter: UserFilter, part: Part, *, cards: bool = False, freshness: Freshness = ANY_FRESHNESS
+    ) -> Found:
+        """A part of a list and the exact total, from one snapshot; as documents or as public cards.
+
+        Raises Unavailable where the position that is asked for is not reached in time.
+        """
 
     def walk(self, after: UUID | None, position: int) -> AsyncIterator[WalkedPage]:
         """Every user whose id is above one, page by page; each row holds its events up to a position.
@@ -50,7 +65,9 @@ class UserDirectory(Protocol):
         read model turns out to be behind the position.
         """
 
-    async def history(self, user_id: UUID, limit: int, offset: int) -> Page: ...
+    async def history(
+        self, user_id: UUID, limit: int, offset: int, *, freshness: Freshness = ANY_FRESHNESS
+    ) -> Page: ...
 
     def render(self, user: User) -> UserRow: ...
 

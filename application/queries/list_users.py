@@ -23,4 +23,4 @@ class ListUsers(Query[Page], frozen=True, kw_only=True):
 
 async def handle(query: ListUsers, context: Context, ports: Ports) -> Page:
     require_scope(context.actor, "read_users")
-    return await page_of(ports, query.filter, query.paging)
+    return await page_of(ports, query.filter, query.paging, context)

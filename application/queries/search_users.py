@@ -34,4 +34,4 @@ async def handle(query: SearchUsers, context: Context, ports: Ports) -> Page:
         last_name=query.last_name,
         id=query.id,
     )
-    return await page_of(ports, filter, query.paging, cards=True)
+    return await page_of(ports, filter, query.paging, context, cards=True)

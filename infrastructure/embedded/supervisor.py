@@ -167,7 +167,7 @@ def _make(data_dir: Path) -> None:
 
 def _failed(data_dir: Path, error: OSError) -> EmbeddedError:
     return EmbeddedError(
-        f"The embedded servers could not be started in {data_dir}: {error}.",
+        f"The embedded servers could not be started in {data_dir}: {error.strerror or error}.",
         remedy="Check that the folder is on a local disk with room, and that this user may write to it.",
     )
 

@@ -12,7 +12,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from application.ports import Recorded, Unreadable
 from domain.errors import Unavailable
 from infrastructure.event_store.log import EventReader
+from infrastructure.postgres.lending import Connection
 from infrastructure.postgres.notifications import Signal
+from infrastructure.postgres.reads import INDEXES_ONLY
 
 T = TypeVar("T")
 
@@ -26,8 +28,10 @@ class PostgresChanges:
     """Pages of the log; no connection is held between two of them."""
 
     def __init__(self, conninfo: str, reader: EventReader, appended: Signal) -> None:
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
+            connection_class=Connection,
+            configure=_configure,
             min_size=0,
             max_size=CONNECTIONS,
             timeout=PATIENCE,
@@ -86,8 +90,12 @@ class PostgresChanges:
         except (psycopg.OperationalError, PoolTimeout):
             raise Unavailable from None
 
-    async def _open(self) -> AsyncConnectionPool[psycopg.AsyncConnection]:
+    async def _open(self) -> AsyncConnectionPool[Connection]:
         if not self._opened:
             self._opened = True
             await self._pool.open()
         return self._pool
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.settle(INDEXES_ONLY)

@@ -71,20 +71,20 @@ class PostgresErasureOperations:
         return self._with_service(work)
 
     def erasures(self) -> list[ErasureRow]:
-        with psycopg.connect(self._standing.conninfo, autocommit=True) as connection:
+        with psycopg.connect(self._standing.direct, autocommit=True) as connection:
             fields = ErasureRow.__struct_fields__
             rows = connection.execute(_ROWS).fetchall()
             return [ErasureRow(**dict(zip(fields, row, strict=True))) for row in rows]
 
     def certificate(self, user_id: UUID) -> str | None:
-        with psycopg.connect(self._standing.conninfo, autocommit=True) as connection:
+        with psycopg.connect(self._standing.direct, autocommit=True) as connection:
             row = connection.execute(
                 "SELECT certificate FROM erasures WHERE user_id = %s", (user_id,)
             ).fetchone()
             return row[0] if row else None
 
     def verify(self) -> list[Verdict]:
-        with psycopg.connect(self._standing.conninfo, autocommit=True) as connection:
+        with psycopg.connect(self._standing.direct, autocommit=True) as connection:
             return list(verdicts(connection))
 
     def replay(self, ledger: Path | None) -> Replayed:

@@ -90,7 +90,7 @@ class PostgresOperations(PostgresReadModels):
         async with Notifications(self._standing.direct, EVENTS) as notifications:
             signal = notifications.signals[EVENTS]
             async with await psycopg.AsyncConnection.connect(
-                self._standing.conninfo, autocommit=True
+                self._standing.direct, autocommit=True
             ) as connection:
                 while True:
                     page = await self._keys.reader.read(connection, after, 500)
@@ -104,13 +104,13 @@ class PostgresOperations(PostgresReadModels):
 
     async def stream(self, user_id: UUID) -> list[Recorded | Unreadable]:
         async with await psycopg.AsyncConnection.connect(
-            self._standing.conninfo, autocommit=True
+            self._standing.direct, autocommit=True
         ) as connection:
             return await self._keys.reader.read_stream(connection, user_id)
 
     async def head(self) -> int:
         async with await psycopg.AsyncConnection.connect(
-            self._standing.conninfo, autocommit=True
+            self._standing.direct, autocommit=True
         ) as connection:
             row = await (await connection.execute("SELECT coalesce(max(position), 0) FROM events")).fetchone()
             assert row is not None

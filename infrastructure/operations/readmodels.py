@@ -188,7 +188,7 @@ class PostgresReadModels:
         return sorted(number for (number,) in numbers)
 
     def _rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        with psycopg.connect(self._standing.conninfo, autocommit=True, row_factory=dict_row) as connection:
+        with psycopg.connect(self._standing.direct, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
     def _run(self, work: Work[T]) -> T:

@@ -41,7 +41,7 @@ class PostgresReplays:
             raise ReplayStopped(wanted.after, str(error)) from None
         try:
             async with await psycopg.AsyncConnection.connect(
-                self._standing.conninfo, autocommit=True
+                self._standing.direct, autocommit=True
             ) as connection:
                 limits = Limits(self._tell, client.max_payload)
                 return await Replaying(connection, self._keys.reader, client, limits, moved).run(wanted)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import LiteralString
+from typing import Any, LiteralString
 
-import psycopg
 from psycopg_pool import AsyncConnectionPool
+
+from infrastructure.postgres.lending import Connection
 
 SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
 """Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
@@ -16,8 +17,9 @@ SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_paral
 @asynccontextmanager
 async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
     """A pool of at most `size` connections, closed on the way out."""
-    pool: AsyncConnectionPool[psycopg.AsyncConnection] = AsyncConnectionPool(
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         conninfo,
+        connection_class=Connection,
         min_size=1,
         max_size=size,
         timeout=5.0,
@@ -35,5 +37,5 @@ async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPo
         await pool.close()
 
 
-async def _configure(connection: psycopg.AsyncConnection) -> None:
-    await connection.execute(SETTLED)
+async def _configure(connection: Connection) -> None:
+    await connection.settle(SETTLED)

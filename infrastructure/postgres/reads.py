@@ -12,6 +12,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from domain.errors import Unavailable
+from infrastructure.postgres.lending import Connection
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,7 +23,9 @@ NOT_BUILT = "What this is answered from is being built from the log; try again l
 """A table is missing only until the first generation of a read model is whole: nobody sees part of it."""
 
 # A plan that was cached while a table was empty would scan it whole for ever; point reads never should.
-_INDEXES_ONLY = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+INDEXES_ONLY: LiteralString = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+)
 
 log = logging.getLogger("usersd.reads")
 
@@ -44,7 +47,7 @@ class PointReads(Generic[K, V]):
         self._query = SQL(query)
         self._group = group
         self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
-        self._connection: psycopg.AsyncConnection | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
@@ -99,10 +102,10 @@ class PointReads(Generic[K, V]):
                     raise
         raise AssertionError("unreachable")
 
-    async def _connected(self) -> psycopg.AsyncConnection:
+    async def _connected(self) -> Connection:
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
-            await connection.execute(_INDEXES_ONLY)
+            connection = await Connection.connect(self._conninfo, autocommit=True)
+            await connection.settle(INDEXES_ONLY)
             self._connection = connection
         return self._connection
 

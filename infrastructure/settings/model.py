@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool | None
     public_url: str | None
     shutdown_timeout: timedelta
+    shutdown_delay: timedelta | None
 
     http_host: str
     http_port: int
@@ -57,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     db_ssl_root_cert: Path | None
     db_direct_host: str | None
     db_direct_port: int | None
+    db_replica_host: str | None
+    db_replica_port: int | None
+    db_replica_lists: bool
     db_pool_size: int
 
     es_url: Secret[str] | None
@@ -160,6 +164,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.db_host is None:
             return None
         return self._conninfo(self.db_direct_host or self.db_host, self.db_direct_port or self.db_port)
+
+    def postgres_replica_conninfo(self) -> str | None:
+        """How libpq reaches the standby that answers reads; None where there is none."""
+        if self.db_host is None or self.db_replica_host is None:
+            return None
+        return self._conninfo(self.db_replica_host, self.db_replica_port or self.db_port)
 
     def _conninfo(self, host: str, port: int) -> str:
         parts = {

@@ -64,6 +64,7 @@ def refusals(settings: Settings, role: str, sources: Mapping[str, str]) -> Itera
     names = _Names(sources)
     yield from _embedded(settings, role, names)
     yield from _root_key(settings, names)
+    yield from _replica(settings, names)
     if role in _ROLES_THAT_ANSWER:
         yield from _public_secrets(settings, names)
     yield from _tls(settings, names)
@@ -125,6 +126,18 @@ def _root_key(settings: Settings, names: _Names) -> Iterator[Refusal]:
             f"{names['root_key']} is not set: should be {expected}, since {names['db_host']} names an "
             "external PostgreSQL; `openssl rand -base64 32` makes one, to be kept with the backups",
         )
+
+
+def _replica(settings: Settings, names: _Names) -> Iterator[Refusal]:
+    """A standby that nobody would ask is not what its operator meant."""
+    for field, needed, what in (
+        ("db_replica_host", "db_host", "the primary that it follows"),
+        ("db_replica_lists", "db_replica_host", "the standby that answers them"),
+    ):
+        if getattr(settings, field) and getattr(settings, needed) is None:
+            yield Refusal(
+                (field, needed), f"{names[needed]} is not set: should be {what}, for {names[field]}"
+            )
 
 
 def _public_secrets(settings: Settings, names: _Names) -> Iterator[Refusal]:

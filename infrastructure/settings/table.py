@@ -17,7 +17,7 @@ _THE_SERVICE = Group(
             both("USERS_INSTANCE_ID", "INSTANCE_ID"),
             kinds.TEXT,
             None,
-            "The name of this process in health reports and traces.",
+            "The name of this process in health reports, traces and log lines.",
             unset="a random UUID",
         ),
         Variable(
@@ -48,6 +48,15 @@ _THE_SERVICE = Group(
             kinds.DURATION,
             "10s",
             "How long requests in flight may take to finish after SIGTERM; then they are cut off.",
+        ),
+        Variable(
+            "shutdown_delay",
+            ours("SHUTDOWN_DELAY"),
+            kinds.DURATION,
+            None,
+            "How long after SIGTERM everything is still served while `/readyz` already answers 503, so that "
+            "load balancers look away first; the time for requests in flight begins after it.",
+            unset="no time at all",
         ),
     ),
 )
@@ -316,6 +325,31 @@ _POSTGRES = Group(
             None,
             "The port of PostgreSQL itself.",
             unset="`MG_USERS_DB_PORT`",
+        ),
+        Variable(
+            "db_replica_host",
+            ours("DB_REPLICA_HOST"),
+            kinds.POSTGRES_HOST,
+            None,
+            "A hot standby of that PostgreSQL, for lists, searches and timelines of whoever sends "
+            "`Usersd-Position`; what it lacks or does not answer, the primary answers.",
+            unset="no standby is asked",
+        ),
+        Variable(
+            "db_replica_port",
+            ours("DB_REPLICA_PORT"),
+            kinds.PORT,
+            None,
+            "The port of the standby.",
+            unset="`MG_USERS_DB_PORT`",
+        ),
+        Variable(
+            "db_replica_lists",
+            ours("DB_REPLICA_LISTS"),
+            kinds.BOOL,
+            "false",
+            "Have the standby answer lists, searches, timelines and feeds of everybody, as long as it is as "
+            "far as the primary's read models.",
         ),
         Variable(
             "db_pool_size",

@@ -31,6 +31,7 @@ from interfaces.http.tokens import TokenCommands, jwks
 from interfaces.http.user_commands import UserCommands
 from interfaces.http.user_queries import UserQueries
 from interfaces.http.verification import Verification
+from interfaces.request_id import REQUEST_ID
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -39,6 +40,10 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
+# RFC 6797: of no meaning over plain HTTP. Other names below ours are none of our business.
+_STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+# What does not say otherwise may be a token or somebody's data.
+_NO_STORE = (b"cache-control", b"no-store")
 # Where this is missing, the HTTP server adds its own name.
 _SERVER = (b"server", b"usersd")
 
@@ -93,14 +98,19 @@ class Outermost:
         if self._observer is not None:
             self._observer.began(scope)
         request_id = scope["usersd.request_id"] = _request_id(scope["headers"])
+        REQUEST_ID.set(request_id)
         marks = [*_security_headers(scope["path"]), _SERVER, (b"x-request-id", request_id.encode())]
+        if scope["scheme"] == "https":
+            marks.append(_STRICT_TRANSPORT)
         status = 500
 
         async def marked(message: AsgiMessage) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *marks]
+                headers = message["headers"]
+                unsaid = all(name.lower() != _NO_STORE[0] for name, _ in headers)
+                message["headers"] = [*headers, *marks, _NO_STORE] if unsaid else [*headers, *marks]
                 if scope["method"] == "OPTIONS" and status == 204 and "path_template" in scope:
                     allow = self._allow[scope["path_template"]]
                     others = [header for header in message["headers"] if header[0].lower() != b"allow"]
@@ -110,6 +120,8 @@ class Outermost:
         try:
             await inner(scope, receive, marked)
         finally:
+            # A server may have no context for each request: what comes next is not on account of this one.
+            REQUEST_ID.set("")
             route = scope.get("path_template") or "unmatched"
             seconds = perf_counter() - started
             if self._observer is not None:

@@ -27,7 +27,7 @@ from domain.values import user_id as parse_user_id
 from interfaces.http.errors import BodyTooSlow, UnsupportedMediaType
 from interfaces.http.network import Address, Callers, network_prefix
 from interfaces.http.observing import TRACEPARENT
-from interfaces.http.preconditions import already_there, versions_allowed
+from interfaces.http.preconditions import already_there, position_asked, versions_allowed
 from interfaces.http.reading import read_json
 
 AnyRequest = Request[Any, Any, State]
@@ -124,6 +124,11 @@ async def raw_body(request: AnyRequest) -> bytes:
         raise Invalid(Fault("", "The connection was closed before the body was whole.")) from None
 
 
+def owed(request: AnyRequest, context: Context) -> Context:
+    """The context of a request for a list, with the position that the list has to hold. Raises Invalid."""
+    return replace(context, position=position_asked(request.headers.getall("usersd-position", [])))
+
+
 def user_in_path(text: str) -> UUID:
     """The id in a path; what is no id belongs to nobody."""
     if (found := parse_user_id(text)) is None:
@@ -176,7 +181,8 @@ def page_answer(page: Page, key: str = "users") -> Response[bytes]:
     """A page; its items are JSON already."""
     relation = f',"total_relation":"{page.total_relation}"' if page.total_relation else ""
     head = f'{{"limit":{page.limit},"offset":{page.offset},"total":{page.total}{relation},"{key}":['
-    return Response(head.encode() + b",".join(page.users) + b"]}", media_type=JSON)
+    headers = {} if page.position is None else {"Usersd-Position": str(page.position)}
+    return Response(head.encode() + b",".join(page.users) + b"]}", headers=headers, media_type=JSON)
 
 
 def list_answer(request: AnyRequest, page: Page) -> Response[bytes]:

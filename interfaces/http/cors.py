@@ -18,7 +18,7 @@ MAX_AGE = 600
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 SENT = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, traceparent, tracestate, "
-    "X-Request-ID"
+    "Usersd-Position, X-Request-ID"
 )
 EXPOSED = (
     "Allow, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, Usersd-Position, "

@@ -1,4 +1,5 @@
-"""Reads the conditions that a request names in If-Match and If-None-Match (RFC 9110 section 13)."""
+"""Reads what a request asks of the state it meets: If-Match and If-None-Match (RFC 9110 section 13), and the
+position of the log that a list has to hold."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from domain.errors import Fault, Invalid
 # A comma parts two tags only where it stands outside of both.
 _ELEMENT = re.compile(r'(?:[^",]|"[^"]*")+')
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_POSITION = re.compile(r"0|[1-9][0-9]{0,17}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -26,6 +28,15 @@ def versions_allowed(if_match: Sequence[str]) -> Versions:
     if (tags := _tags(value)) is None:
         raise Invalid(Fault("", 'If-Match takes ETags of users, such as "3", or *.'))
     return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
+
+
+def position_asked(lines: Sequence[str]) -> int | None:
+    """The position that the answer has to hold, by the lines of Usersd-Position. Raises Invalid."""
+    if not lines:
+        return None
+    if len(lines) > 1 or not _POSITION.fullmatch(value := lines[0].strip()):
+        raise Invalid(Fault("", "Usersd-Position takes one position of the log, as answers name it."))
+    return int(value)
 
 
 def already_there(if_none_match: Sequence[str], version: int | str | None) -> bool:

@@ -17,6 +17,7 @@ from interfaces.http.caller import (
     AnyRequest,
     bus_of,
     list_answer,
+    owed,
     page_answer,
     signed_in,
     user_in_path,
@@ -43,7 +44,7 @@ class UserQueries(Controller):
         },
     )
     async def list_users(self, request: AnyRequest) -> Response[bytes]:
-        context = await reader(request)
+        context = owed(request, await reader(request))
         wanted = read_query(request.scope["query_string"], ListQuery, ListQuery.faults)
         return list_answer(request, await bus_of(request).ask(wanted.question(), context))
 
@@ -57,7 +58,7 @@ class UserQueries(Controller):
         },
     )
     async def search(self, request: AnyRequest) -> Response[bytes]:
-        context = await reader(request)
+        context = owed(request, await reader(request))
         wanted = read_query(request.scope["query_string"], SearchQuery, SearchQuery.faults)
         return list_answer(request, await bus_of(request).ask(wanted.question(), context))
 
@@ -107,7 +108,7 @@ class UserQueries(Controller):
         opt={"query": HistoryQuery, "command": UserHistory, "answer": (200, "HistoryPage")},
     )
     async def history(self, request: AnyRequest, user_id: FromPath[str]) -> Response[bytes]:
-        context = await signed_in(request)
+        context = owed(request, await signed_in(request))
         wanted = read_query(request.scope["query_string"], HistoryQuery)
         question = UserHistory(user_id=user_in_path(user_id), limit=wanted.limit, offset=wanted.offset)
         return page_answer(await bus_of(request).ask(question, context), key="history")

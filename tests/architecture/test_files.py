@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.architecture.sources import PACKAGES, functions, named, python_files, repository_files
+from tests.architecture.sources import PACKAGES, ROOT, functions, named, python_files, repository_files
+from tests.support.order import SLOW
 
 MAX_LINES = 300
 MAX_FUNCTION = 40
@@ -85,3 +86,7 @@ def test_no_file_names_a_package_host() -> None:
 def test_the_pattern_of_package_hosts_finds_one() -> None:
     assert HOSTS.search("https://files." + "pythonhosted" + ".org/packages")
     assert HOSTS.search("FROM " + "docker" + ".io/library/python")
+
+
+def test_every_file_that_is_begun_first_exists() -> None:
+    assert [path for path in SLOW if not (ROOT / path).is_file()] == []

@@ -32,6 +32,7 @@ UNSAYABLE = (
     "Expected a JSON object",  # in a query, where it is a text
     "not a URL",  # the characters are said, the grammar of hosts and ports is not
     "If-Match takes",  # an empty header: no library tells a sent one from one that is not there
+    "Usersd-Position is beyond",  # the end of the log, wherever that is by then
     "cursor",  # sealed by the service that gave it
     "token",  # of a mail, which only its recipient has
     "The two passwords differ",

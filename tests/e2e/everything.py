@@ -41,14 +41,14 @@ async def check_everything(usersd: Program, load: Load) -> int:
         assert check_chain(connection) == len(log)
         check_users(connection, log)
         check_history(connection, log)
-        _check_names(connection, usersd.root_key, log)
+        check_names(connection, usersd.root_key, log)
         parked = connection.execute("SELECT count(*) FROM parked_streams").fetchone()
         assert parked == (0,)
     assert await message_ids(usersd.nats) == told(log)
     return len(log)
 
 
-def _check_names(
+def check_names(
     connection: psycopg.Connection, root_key: bytes, log: Sequence[Recorded | Unreadable]
 ) -> None:
     """No name has two owners, and each is held by the very account that shows it."""

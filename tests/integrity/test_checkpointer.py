@@ -194,3 +194,27 @@ async def test_a_broker_that_is_away_costs_no_checkpoint() -> None:
     at = datetime(2026, 1, 2, tzinfo=UTC)
     nobody = NatsAnnouncer("nats://127.0.0.1:1", within=0.1)
     await nobody(signed(following(None, NOTHING, at), SigningKey.make("EdDSA")))
+
+
+async def test_a_process_that_ends_signs_what_is_not_due_yet(database: str, path: Path) -> None:
+    async with Writer(database) as writer:
+        takes = checkpointer(writer, path)
+        await writer.register()
+        await takes.step()
+        await writer.register(2)
+        assert await takes.step() is None, "not due"
+        await takes.finish()
+        assert [verified(text).checkpoint.position for text in texts(path)] == [1, 3]
+        await takes.finish()
+        assert len(texts(path)) == 2, "nothing has come since"
+
+
+async def test_a_process_that_ends_without_a_database_ends_all_the_same(
+    database: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Writer(database) as writer:
+        key = key_of(writer.keys.keyring)
+    away = Checkpointer("host=/nowhere", key, CheckpointFile(path), events=1, interval=timedelta(days=1))
+    await away.finish()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "usersd.integrity"]
+    assert line == "no checkpoint at the end (OperationalError): the next start signs it"

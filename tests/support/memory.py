@@ -12,8 +12,10 @@ from application.commands import COMMANDS
 from application.listing import Found, Part, UserFilter
 from application.messages import Context, Page
 from application.ports import (
+    ANY_FRESHNESS,
     Change,
     Credential,
+    Freshness,
     History,
     NameKind,
     Ports,
@@ -180,7 +182,9 @@ class MemoryDirectory:
     async def find(self, user_id: UUID) -> UserRow | None:
         return self.rows.get(user_id)
 
-    async def list(self, filter: UserFilter, part: Part, *, cards: bool = False) -> Found:
+    async def list(
+        self, filter: UserFilter, part: Part, *, cards: bool = False, freshness: Freshness = ANY_FRESHNESS
+    ) -> Found:
         rows = list(self.rows.values())
         shown = [row.card if cards else row.document for row in rows]
         return Found(users=shown[part.offset : part.offset + part.limit], total=len(rows))
@@ -189,7 +193,9 @@ class MemoryDirectory:
         users = sorted((WalkedUser(id, row.version, row.document) for id, row in self.rows.items()))
         yield WalkedPage([user for user in users if after is None or user.id > after], [])
 
-    async def history(self, user_id: UUID, limit: int, offset: int) -> Page:
+    async def history(
+        self, user_id: UUID, limit: int, offset: int, *, freshness: Freshness = ANY_FRESHNESS
+    ) -> Page:
         return Page(users=[], total=0, limit=limit, offset=offset)
 
     def render(self, user: User) -> UserRow:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
 
 from application.ports import Clock
 from infrastructure.accounts.passwords import BcryptHasher
@@ -17,6 +18,7 @@ from infrastructure.serving import application
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from tests.support.databases import standing
+from tests.support.pooler import through_pooler
 
 ADMIN = {"identity": "admin@example.com", "secret": "12345678"}
 SECRET = "changeMe123"
@@ -75,6 +77,7 @@ async def running_service(
     project: bool = True,
     mail: bool = False,
     clock: Clock | None = None,
+    replica: str | None = None,
     **environ: str,
 ) -> AsyncIterator[Client]:
     """A service on a database, with its projectors running; the relay only where a broker is given.
@@ -82,7 +85,7 @@ async def running_service(
     Where mails are sent, the settings should say where to.
     """
     settings = load({"MG_USERS_BCRYPT_COST": "4", "MG_USERS_THROTTLE": "false", **environ}).settings
-    ground = standing(conninfo, nats_url)
+    ground = replace(standing(conninfo, nats_url), conninfo=through_pooler(conninfo), replica=replica)
     keys = await asyncio.to_thread(open_keys, ground)
     async with open_service(settings, ground, keys, clock=clock, hasher=BcryptHasher(4)) as service:
         await make_first_admin(service.bus, settings)

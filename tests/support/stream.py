@@ -10,7 +10,7 @@ from interfaces.events.published import message_of
 
 async def message_ids(url: str) -> list[str]:
     """The ids of all messages, in the order of the stream."""
-    async with await nats.connect(url) as connection:
+    async with await nats.connect(url.split(",")) as connection:
         context = connection.jetstream()
         last = (await context.stream_info("USERS")).state.messages
         found: list[str] = []

@@ -33,6 +33,8 @@ async def read_log(conninfo: str, root_key: bytes) -> list[Recorded | Unreadable
     with psycopg.connect(conninfo, autocommit=True) as opening:
         reader = EventReader(EventMapper(), open_keyring(opening, root_key))
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        # It may lead through a pooler.
+        connection.prepare_threshold = None
         return list(await reader.read(connection, 0, 10**7))
 
 

@@ -45,6 +45,13 @@ PREFER = _asked(
     "`respond-async`: answer as soon as the change is stored, whether or not lists show it (RFC 7240).",
     examples=["respond-async"],
 )
+POSITION = _asked(
+    "Usersd-Position",
+    "What this answers must hold the log up to this position, which an earlier answer has named; where it "
+    "does not in time: 503.",
+    pattern="^ *(?:0|[1-9][0-9]{0,17}) *$",
+    examples=["0"],
+)
 IDEMPOTENCY_KEY = _asked(
     "Idempotency-Key",
     "A repeat with the same key within 24 hours gets the outcome of the first; with another body: 422.",
@@ -61,6 +68,13 @@ TRACEPARENT = _asked(
     "traceparent",
     "The trace that this request is part of (W3C Trace Context); a malformed one counts as none.",
     examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+)
+
+REACHED = _told(
+    "The position of the log that this holds, where the request asks for one or a replica may answer.",
+    always=False,
+    pattern="^[0-9]+$",
+    examples=["42"],
 )
 
 TOLD: dict[str, Header] = {
@@ -89,6 +103,11 @@ TOLD: dict[str, Header] = {
         examples=['</users?cursor=CiQ2>; rel="next"'],
     ),
     "Cache-Control": _told("Whether and for how long the answer may be kept."),
+    "Content-Disposition": _told(
+        "The name of the file to keep it in (RFC 6266).",
+        pattern="^attachment; filename=",
+        examples=['attachment; filename="user-6f1f1a2e-8a1e-4a53-9d4b-1f9f3c0a2b11.json"'],
+    ),
     "WWW-Authenticate": _told("How to show who is asking (RFC 6750, RFC 7617).", pattern="^(Bearer|Basic) "),
     "Retry-After": _told("Seconds until another try is worth it.", pattern="^[0-9]+$", examples=["1"]),
 }

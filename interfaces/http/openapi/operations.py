@@ -15,7 +15,9 @@ from application.commands.request_verification import RequestVerification
 from application.commands.revoke_all_sessions import RevokeAllSessions
 from application.commands.revoke_session import RevokeSession
 from application.queries.list_sessions import ListSessions
+from application.queries.list_users import ListUsers
 from application.queries.search_users import SearchUsers
+from application.queries.user_history import UserHistory
 from application.queries.view_user import ViewUser
 from interfaces.http.caller import JSON
 from interfaces.http.openapi import examples, headers
@@ -34,7 +36,7 @@ _REFUSALS = {
     410: "The token was one of ours: it was used, has expired, or was replaced by a newer one.",
     412: "The user has changed since the version in If-Match.",
     413: "The body is larger than this service takes.",
-    415: "The body must be sent as application/json.",
+    415: "The body must be sent in the media type that is shown.",
     422: "The Idempotency-Key was sent before, with another request.",
     429: "There were too many attempts; Retry-After says when to come back.",
     503: "The service cannot answer at the moment; Retry-After says when to come back.",
@@ -97,16 +99,25 @@ def operation(path: str, method: str, handler: HTTPRouteHandler) -> dict[str, An
         "parameters": list(_parameters(path, method, handler)),
         "responses": {str(status): answer for status, answer in sorted(_responses(path, method, handler))},
     }
-    if shape := handler.opt.get("body"):
-        content: dict[str, Any] = {"schema": _reference(shape.__name__)}
+    if taken := _taken(handler):
+        media_type, schema = taken
+        content: dict[str, Any] = {"schema": _reference(schema)}
         if requests := examples.REQUESTS.get(name):
             content["examples"] = {title: {"value": value} for title, value in requests.items()}
         made["requestBody"] = {
             "required": not handler.opt.get("body_optional"),
-            "content": {handler.opt.get("body_as", JSON): content},
+            "content": {media_type: content},
         }
     made["security"] = _ACCESS[_access(handler)]
     return made
+
+
+def _taken(handler: HTTPRouteHandler) -> tuple[str, str] | None:
+    """The media type and the schema of the body, where there is one."""
+    if lines := handler.opt.get("lines"):
+        return handler.opt["lines_as"], lines
+    shape = handler.opt.get("body")
+    return (handler.opt.get("body_as", JSON), shape.__name__) if shape else None
 
 
 def _operation_id(path: str, handler: HTTPRouteHandler) -> str:
@@ -123,6 +134,11 @@ def _writes(method: str, handler: HTTPRouteHandler) -> bool:
     return method != "get" and bool(answers or handler.opt.get("conditional"))
 
 
+def _pages(handler: HTTPRouteHandler) -> bool:
+    """Whether this answers from read models, up to a position that the caller may ask for."""
+    return handler.opt.get("command") in (ListUsers, SearchUsers, UserHistory)
+
+
 def _parameters(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
     opt = handler.opt
     for name in _PARAMETER.findall(path):
@@ -137,10 +153,12 @@ def _parameters(path: str, method: str, handler: HTTPRouteHandler) -> Iterator[d
         yield headers.IF_MATCH
     if opt.get("conditional_get"):
         yield headers.IF_NONE_MATCH
-    if opt.get("idempotent"):
+    if opt.get("idempotent") or opt.get("idempotent_lines"):
         yield headers.IDEMPOTENCY_KEY
-    if _writes(method, handler):
+    if _writes(method, handler) or opt.get("lines"):
         yield headers.PREFER
+    if _pages(handler):
+        yield headers.POSITION
     yield headers.REQUEST_ID
     yield headers.TRACEPARENT
 
@@ -202,12 +220,23 @@ def _headers(method: str, handler: HTTPRouteHandler) -> dict[str, Any]:
         names.append("Idempotency-Replayed")
     if name in ("UserPage", "CardPage"):
         names.append("Link")
-    if name in ("Tokens", "KeySet", "RefreshTokenList", "SecurityLogPage", "Feed"):
+    if name in (
+        "Tokens",
+        "KeySet",
+        "RefreshTokenList",
+        "SecurityLogPage",
+        "Feed",
+        "UserExport",
+        "RegistrationResults",
+    ):
         names.append("Cache-Control")
+    if opt.get("download"):
+        names.append("Content-Disposition")
     if name == "KeySet":
         names.append("ETag")
         always = ("ETag",)
-    return told(*names, always=always)
+    more = {"Usersd-Position": headers.REACHED} if _pages(handler) else {}
+    return told(*names, always=always) | more
 
 
 def _refusals(path: str, handler: HTTPRouteHandler) -> set[int]:
