@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_LOADED = ["tests.soak.naive", "tests.soak.operating", "tests.soak.owning", "tests.soak.writing"]
+_LOADED = [
+    "tests.soak.naive", "tests.soak.operating", "tests.soak.owning", "tests.soak.writing",
+    "tests.chaos.playing",
+]  # fmt: skip
 
 
 class Member:
@@ -59,6 +62,12 @@ class Member:
             self.stopped = number == signal.SIGSTOP
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def wait(self, within: float) -> int | None:
+        """Its exit code once it has ended by itself; None where that takes longer than so many seconds."""
+        assert self._process is not None
+        self._process.join(within)
+        return self.code
 
     def end(self) -> None:
         """Kill it and wait until it has gone."""
