@@ -9,17 +9,20 @@ import psycopg
 NAMED = 3
 """So many of the tables that are in the way are named."""
 
-_COLUMNS = """
-SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute
-WHERE attrelid = to_regclass(format('%I.schema_migrations', current_schema()))
-  AND attnum > 0 AND NOT attisdropped"""
-
-# What an extension has brought is nobody's data.
-_RELATIONS = """
-SELECT current_database(), coalesce(array_agg(relname::text ORDER BY relname), '{}') FROM pg_class AS c
-WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND NOT EXISTS (
-    SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')"""
+# What an extension has brought is nobody's data. One statement sees one moment: another process may be making
+# the first table of ours.
+_LOOK = """
+SELECT ARRAY(
+    SELECT attname::text FROM pg_attribute
+    WHERE attrelid = to_regclass(format('%I.schema_migrations', current_schema()))
+      AND attnum > 0 AND NOT attisdropped
+), current_database(), ARRAY(
+    SELECT relname::text FROM pg_class AS c
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND NOT EXISTS (
+        SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+    ORDER BY relname
+)"""
 
 _LEDGER = frozenset({"number", "name", "checksum"})
 
@@ -33,9 +36,9 @@ def has_ledger(connection: psycopg.Connection) -> bool:
 
     Raises MigrationError where the database is neither ours nor empty.
     """
-    if frozenset(_row(connection, _COLUMNS)[0]) >= _LEDGER:
+    columns, database, tables = _row(connection, _LOOK)
+    if frozenset(columns) >= _LEDGER:
         return True
-    database, tables = _row(connection, _RELATIONS)
     if tables:
         more = f" and {len(tables) - NAMED} more" if len(tables) > NAMED else ""
         raise MigrationError(

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 import psycopg
@@ -119,21 +120,29 @@ def _apply(connection: psycopg.Connection, report: Callable[[str], None]) -> int
     return len(missing)
 
 
+async def shape_now(connection: psycopg.AsyncConnection[Any]) -> Shape:
+    """As `shape`, of a database that has been migrated before, over a connection that is there."""
+    return _judged(await (await connection.execute(_APPLIED)).fetchall())
+
+
 def _shape(connection: psycopg.Connection) -> Shape:
+    return _judged(connection.execute(_APPLIED).fetchall() if has_ledger(connection) else [])
+
+
+def _judged(rows: Iterable[tuple[Any, ...]]) -> Shape:
     applied: dict[int, tuple[str, str]] = {}
     newer: dict[int, str] = {}
     ours = {migration.number: migration for migration in known()}
-    if has_ledger(connection):
-        for number, name, checksum, oldest_program in connection.execute(_APPLIED).fetchall():
-            if number in ours:
-                applied[number] = name, checksum
-            elif oldest_program > max(ours):
-                raise MigrationError(
-                    f"The database was migrated by a newer version ({name} is unknown here), and this one "
-                    "cannot work on it. Start that version, or restore a backup from before it."
-                )
-            else:
-                newer[number] = name
+    for number, name, checksum, oldest_program in rows:
+        if number in ours:
+            applied[number] = name, checksum
+        elif oldest_program > max(ours):
+            raise MigrationError(
+                f"The database was migrated by a newer version ({name} is unknown here), and this one "
+                "cannot work on it. Start that version, or restore a backup from before it."
+            )
+        else:
+            newer[number] = name
     for number, (name, checksum) in applied.items():
         if ours[number].checksum != checksum:
             raise MigrationError(

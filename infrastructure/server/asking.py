@@ -62,6 +62,9 @@ def _ask(settings: Settings, name: str, port: int) -> Heard:
         answer = connection.getresponse()
         body = json.loads(answer.read(65_536))
         status, checks = str(body["status"]), dict(body["checks"])
+    except TimeoutError:
+        says = f"it took the connection and gave no answer within {PATIENCE:.0f} s"
+        return Heard(role=name, address=address, answers=True, ready=False, says=says)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         return Heard(role=name, address=address, answers=False, ready=False, says=f"no answer ({reason})")

@@ -15,7 +15,8 @@ class Proxy:
     """Stands between a client and the server.
 
     `lose the next answer` passes the request on and cuts the connection when the server has answered,
-    and refuses from then on; `swallow` accepts connections and answers nothing.
+    and refuses from then on; `swallow` accepts connections and answers nothing. While `flowing` is not set,
+    no answer comes through, as from a server whose machine has been frozen.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -26,6 +27,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.mode: Mode = "pass"
         self.cut = asyncio.Event()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
 
     async def __aenter__(self) -> Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -69,6 +72,7 @@ class Proxy:
                 self._cut_all()
                 self.cut.set()
                 return
+            await self.flowing.wait()
             writer.write(data)
         writer.close()
 
