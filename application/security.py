@@ -37,6 +37,7 @@ SecurityKind = Literal[
     "verification_requested",
     "email_verified",
     "throttle_lifted",
+    "export",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Act = Literal["login", "refresh", "register", "reset", "verification", "secret", "email"]
+Act = Literal["login", "refresh", "register", "reset", "verification", "secret", "email", "export"]
 Scope = Literal["account", "account from a network", "network"]
 
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -17,8 +17,8 @@ LONGEST_PAUSE = timedelta(seconds=30)
 class Allowance(msgspec.Struct, frozen=True):
     """How many attempts are free, and after how long without another all of them are again.
 
-    For logins, refreshes and changes of a secret only failures count; for registrations, changes of an email
-    and mails that are asked for, every attempt does.
+    For logins, refreshes and changes of a secret only failures count; for registrations, changes of an email,
+    exports and mails that are asked for, every attempt does.
     """
 
     free: int
@@ -36,6 +36,7 @@ ALLOWANCES: dict[tuple[Act, Scope], Allowance] = {
     ("reset", "account"): Allowance(20, timedelta(hours=1)),
     ("reset", "network"): Allowance(30, timedelta(minutes=15)),
     ("email", "account"): Allowance(10, timedelta(hours=1)),
+    ("export", "account"): Allowance(5, timedelta(hours=1)),
     ("verification", "account"): Allowance(3, timedelta(hours=1)),
     ("verification", "network"): Allowance(30, timedelta(minutes=15)),
 }

@@ -17,6 +17,7 @@ from application.ports import Change, Clock, PasswordHasher, Ports, Rules
 from application.queries import QUERIES
 from infrastructure.accounts.breached import BreachedSecrets
 from infrastructure.accounts.clients import PostgresClients
+from infrastructure.accounts.holdings import PostgresHoldings
 from infrastructure.accounts.lookup import PostgresAccounts
 from infrastructure.accounts.passwords import BcryptHasher
 from infrastructure.accounts.security_log import PostgresSecurityLog
@@ -188,6 +189,7 @@ async def open_service(
             sessions=issues.sessions,
             links=PostgresLinks(LinkTokens(keys.keyring), pool),
             security_log=await stack.enter_async_context(PostgresSecurityLog(pool)),
+            holdings=PostgresHoldings(pool),
             hasher=hasher,
             throttle=throttle,
             clients=clients,
@@ -254,6 +256,7 @@ async def open_service(
                 certificates=CertificateFiles.of(settings, answers=role.answers),
                 relays=relays.told,
                 jobs=every,
+                signed_within=settings.checkpoint_interval,
                 turns=scheduler.turns,
                 mails=mailer.tried,
             )

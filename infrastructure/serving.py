@@ -29,6 +29,7 @@ from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.observer import observer_of
 from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
+from interfaces.http.bulk import Intake
 from interfaces.http.operations import Health
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ async def serve_grpc(
     if place.warning:
         log.warning("%s", place.warning)
     note = app.access_log.add_call if app.access_log else None
-    server = GrpcServer(service, settings, place, readiness_of(service, standing), note)
+    server = GrpcServer(service, settings, place, readiness_of(service), note)
     address = await server.start()
     if standing.servers:
         standing.servers.announce(grpc=address)
@@ -144,9 +145,10 @@ def application(
             build_time=built.build_time,
             instance_id=service.instance_id,
         ),
-        readiness=readiness_of(service, standing, answers=role.answers, leaving=leaving),
+        readiness=readiness_of(service, answers=role.answers, leaving=leaving),
         max_body_bytes=settings.http_max_body_bytes,
         body_timeout=settings.http_read_timeout.total_seconds(),
+        bulk=Intake(max_lines=settings.bulk_max_lines, max_bytes=settings.bulk_max_bytes, leaving=leaving),
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         exposition=service.metrics.render,

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from application.clients import Clients
+from application.holdings import Holdings
 from application.link_tokens import Links
 from application.ports.accounts import (
     AccessClaims,
@@ -101,6 +102,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     links: Links
     security_log: SecurityLog
+    holdings: Holdings
     hasher: PasswordHasher
     throttle: Throttle
     clients: Clients

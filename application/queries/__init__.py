@@ -6,6 +6,7 @@ from application.bus import Handler
 from application.queries import (
     authorize_user,
     check_link,
+    export_user,
     identify,
     introspect_token,
     list_sessions,
@@ -35,4 +36,5 @@ QUERIES: dict[type, Handler] = {
     view_security_log.ViewSecurityLog: view_security_log.handle,
     view_throttle.ViewThrottle: view_throttle.handle,
     check_link.CheckLink: check_link.handle,
+    export_user.ExportUser: export_user.handle,
 }

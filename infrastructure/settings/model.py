@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_idle_timeout: timedelta
     http_max_header_bytes: int
     http_max_body_bytes: int
+    bulk_max_lines: int
+    bulk_max_bytes: int
     trusted_proxies: list[Network]
     cors_origins: list[str]
 

@@ -149,6 +149,20 @@ _HTTP = Group(
             "How large the body of a request may be.",
         ),
         Variable(
+            "bulk_max_lines",
+            ours("BULK_MAX_LINES"),
+            whole(1, 100_000),
+            "10000",
+            "How many accounts one `POST /users/bulk` may register.",
+        ),
+        Variable(
+            "bulk_max_bytes",
+            ours("BULK_MAX_BYTES"),
+            whole(1024, 2**30),
+            "67108864",
+            "How large the body of one `POST /users/bulk` may be.",
+        ),
+        Variable(
             "trusted_proxies",
             ours("TRUSTED_PROXIES"),
             kinds.NETWORKS,

@@ -47,6 +47,8 @@ METHODS = {
 WITHOUT_NAME = {
     "GET /password/reset",
     "GET /users/feed",
+    "POST /users/bulk",
+    "GET /users/{user_id}/export",
     "GET /users/{user_id}/history",
     "GET /users/{user_id}/security-log",
     "GET /users/{user_id}/throttle",

@@ -18,6 +18,7 @@ from application.bus import Bus
 from domain.errors import Refusal
 from interfaces.http import openapi, pages
 from interfaces.http.access_log import AccessLog
+from interfaces.http.bulk import Bulk, Intake
 from interfaces.http.cors import Cors
 from interfaces.http.errors import on_anything_else, on_http_exception, on_refusal
 from interfaces.http.network import Callers, Network
@@ -25,6 +26,7 @@ from interfaces.http.oauth import OAuth, oauth_metadata
 from interfaces.http.observing import Observer
 from interfaces.http.operations import Exposition, Health, Readiness, health, livez, metrics, readyz
 from interfaces.http.passwords import Passwords
+from interfaces.http.portability import Portability
 from interfaces.http.sessions import Sessions
 from interfaces.http.throttling import Throttling
 from interfaces.http.tokens import TokenCommands, jwks
@@ -138,6 +140,7 @@ def create_app(
     readiness: Readiness,
     max_body_bytes: int,
     body_timeout: float,
+    bulk: Intake,
     trusted_proxies: Sequence[Network] = (),
     cors_origins: Sequence[str] = (),
     exposition: Exposition,
@@ -162,6 +165,7 @@ def create_app(
                 "readiness": readiness,
                 "exposition": exposition,
                 "body_timeout": body_timeout,
+                "bulk": bulk,
                 "callers": Callers(trusted_proxies),
             },
             deep_copy=False,
@@ -177,7 +181,7 @@ def create_app(
 def routes() -> list[Router | HTTPRouteHandler]:
     """Every route of the service."""
     return [
-        Router(path="/", route_handlers=[UserCommands, UserQueries], tags=["users"]),
+        Router(path="/", route_handlers=[UserCommands, UserQueries, Bulk, Portability], tags=["users"]),
         Router(path="/", route_handlers=[Passwords, Verification], tags=["links"]),
         *pages.HANDLERS,
         Router(path="/", route_handlers=[Throttling], tags=["security"]),

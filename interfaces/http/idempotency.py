@@ -23,12 +23,17 @@ async def once(request: AnyRequest, context: Context, *, status: int = 200) -> C
 
     Raises Invalid where the key is not one.
     """
-    if (key := _key(request.headers.getall("idempotency-key", []))) is None:
+    if (key := key_of(request)) is None:
         return context
     path = str(request.scope["path"]).encode("utf-8", "surrogateescape")
     asked = (str(request.method).encode(), path, await raw_body(request))
     mark = bus_of(request).ports.repeats.mark
     return replace(context, repeat=mark(context.actor.id, key, asked, status))
+
+
+def key_of(request: AnyRequest) -> str | None:
+    """The key of a request, None where it has none. Raises Invalid where it is not one."""
+    return _key(request.headers.getall("idempotency-key", []))
 
 
 def _key(lines: list[str]) -> str | None:

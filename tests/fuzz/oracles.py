@@ -128,8 +128,8 @@ def shown_to_a_stranger(request: Request, sent: bytes, answer: Answer) -> str | 
     reader = subject_of(values[0].decode("latin-1")) if values else "nobody"
     body = _json(answer)
     owner = isinstance(body, dict) and body.get("id") == reader
-    history = unquote(request.path).startswith(f"/users/{reader}/history")
-    return None if owner or history else reader
+    own = (f"/users/{reader}/history", f"/users/{reader}/export")
+    return None if owner or unquote(request.path).startswith(own) else reader
 
 
 def learn(request: Request, answer: Answer, pool: Pool, issued: set[bytes]) -> None:

@@ -91,7 +91,7 @@ def valid(operation: Operation, pool: Pool, chance: random.Random, subject: Acco
     caller = subject if chance.random() < 0.5 and subject.access else pool.signed_in(chance)
     if operation.name in ("change_role", "enable", "disable"):
         caller = pool.root
-    if operation.name in ("list_users", "feed") and chance.random() < 0.6:
+    if operation.name in ("list_users", "feed", "bulk") and chance.random() < 0.6:
         caller = pool.root
     if operation.name in ("change_secret", "profile", "refresh", "revoke_all_refresh_tokens"):
         caller = subject
@@ -111,6 +111,10 @@ def valid(operation: Operation, pool: Pool, chance: random.Random, subject: Acco
         request.headers.append((b"Content-Type", b"application/json"))
         request.document = builder(subject, chance)
         request.body = write_out(request.document)
+    if operation.name == "bulk":
+        request.headers.append((b"Content-Type", b"application/x-ndjson"))
+        lines = [write_out(_register(subject, chance)) for _ in range(chance.randint(1, 4))]
+        request.body = b"\n".join(lines)
     if form := _FORMS.get(operation.name):
         request.headers.append((b"Content-Type", b"application/x-www-form-urlencoded"))
         request.body = urlencode(form(subject, chance)).encode()

@@ -77,6 +77,8 @@ ROUTES: dict[tuple[str, str], Row] = {
     ("POST", "/users/tokens/revoke"): Row({"token_id": str(uuid4())}, 204, 204, 204),
     ("POST", "/users/tokens/revoke-all"): Row(None, 204, 204, 204),
     ("GET", "/users/{user_id}/security-log"): Row(None, 200, 403, 200),
+    ("GET", "/users/{user_id}/export"): Row(None, 200, 403, 200),
+    ("POST", "/users/bulk"): Row(None, 403, 403, 415),
     ("POST", "/users/send-verification"): Row(None, 200, 200, 200),
     ("POST", "/password/reset-request"): for_all(201, {"email": "nobody@example.com"}),
     ("PUT", "/password/reset"): for_all(400, {"password": SECRET, "confirm_password": SECRET}),

@@ -1,4 +1,4 @@
-"""In memory: the limits on attempts, and the service accounts."""
+"""In memory: the limits on attempts, the service accounts, and what is held beside the log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from application.holdings import Held
 from application.limits import Limit
 from application.ports import Throttled
 from domain.errors import TooManyAttempts
@@ -60,3 +61,10 @@ class MemoryClients:
 
     async def authenticate(self, client_id: UUID, secret: str, at: datetime) -> None:
         return None
+
+
+class MemoryHoldings:
+    """Implements the port Holdings: there is nothing."""
+
+    async def of(self, user_id: UUID) -> Held:
+        return Held(sessions=[], ended_sessions=[], mails=[], links=[], attempts=[])

@@ -38,7 +38,7 @@ from infrastructure.reads.cursors import SealedCursors
 from infrastructure.tokens.local import LocalTokens
 from infrastructure.tokens.signing import SigningKey
 from projections.users.reader import render
-from tests.support.guards import MemoryClients, MemoryThrottle
+from tests.support.guards import MemoryClients, MemoryHoldings, MemoryThrottle
 from tests.support.links import MemoryLinks
 from tests.support.repeats import MemoryRepeats
 from tests.support.revocations import MemoryRevocations
@@ -249,6 +249,7 @@ class World:
             sessions=self.sessions,
             links=self.links,
             security_log=self.security_log,
+            holdings=MemoryHoldings(),
             hasher=self.hasher,
             throttle=self.throttle,
             clients=MemoryClients(),

@@ -8,6 +8,21 @@ USER_ID = "6f1f1a2e-8a1e-4a53-9d4b-1f9f3c0a2b11"
 SESSION_ID = "0b9d7f4e-3f38-4a9e-8f6f-7f3b8d1c2e5a"
 _ZERO = "0001-01-01T00:00:00Z"
 
+REGISTRATIONS = (
+    '{"first_name":"Grace","last_name":"Hopper","email":"grace@example.com",'
+    '"credentials":{"username":"grace","secret":"changeMe123"}}\n'
+    '{"name":"Alan Turing","credentials":{"identity":"alan@example.com","secret":"changeMe123"}}\n'
+)
+"""Two accounts, one each way, line by line."""
+
+REGISTRATION_RESULTS = (
+    '{"line":1,"status":201,"id":"' + USER_ID + '","version":1}\n'
+    '{"line":2,"status":409,"code":"email_taken","title":"Conflict",'
+    '"detail":"This email is registered already."}\n'
+    '{"complete":true,"lines":2,"created":1,"refused":1,"position":42}\n'
+)
+"""What they may be answered with."""
+
 REQUESTS: dict[str, dict[str, Any]] = {
     "register": {
         "the Magistrala way": {
@@ -23,6 +38,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "credentials": {"identity": "charles@example.com", "secret": "changeMe123"},
         },
     },
+    "bulk": {"one each way": REGISTRATIONS},
     "issue": {
         "the Magistrala way": {"username": "ada", "password": "changeMe123", "description": "laptop"},
         "the Mainflux way": {"identity": "charles@example.com", "secret": "changeMe123"},
@@ -121,6 +137,53 @@ SCHEMAS: dict[str, Any] = {
             },
         ],
     },
+    "UserExport": {
+        "format": "usersd.user.export",
+        "version": 1,
+        "exported_at": "2026-11-01T10:00:00.123456Z",
+        "position": 42,
+        "user": {
+            "id": USER_ID,
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "private_metadata": {"note": "prefers mail"},
+            "status": "enabled",
+            "role": "user",
+            "credentials": {"username": "ada"},
+            "email": "ada@example.com",
+            "created_at": "2026-11-01T08:30:00.123456Z",
+            "updated_at": _ZERO,
+            "verified_at": _ZERO,
+        },
+        "secret": {"set": True, "kind": "bcrypt"},
+        "history": [
+            {
+                "version": 1,
+                "at": "2026-11-01T08:30:00.123456Z",
+                "event": "registered",
+                "by": "nobody signed in",
+                "data": {"email": "ada@example.com", "username": "ada"},
+                "request_id": "gate-7.Ab_1",
+            }
+        ],
+        "sessions": [],
+        "ended_sessions": [],
+        "mails": [
+            {
+                "kind": "verification",
+                "to": "ada@example.com",
+                "state": "sent",
+                "attempts": 1,
+                "created_at": "2026-11-01T08:31:00.123456Z",
+                "handed_over_at": "2026-11-01T08:31:01.123456Z",
+            }
+        ],
+        "links": [{"kind": "verification", "expires_at": "2026-11-02T08:31:01.123456Z"}],
+        "attempts": [],
+        "not_shown": [{"what": "secret", "why": "The hash of the secret."}],
+        "security_log": [{"number": 43, "at": "2026-11-01T10:00:00.123456Z", "kind": "export"}],
+        "complete": True,
+    },
     "Problem": {
         "type": "about:blank",
         "title": "Bad Request",
@@ -154,9 +217,9 @@ SCHEMAS: dict[str, Any] = {
     "Health": {
         "status": "pass",
         "version": "0.1.0",
-        "commit": "ffffffff",
+        "commit": "4746140c",
         "description": "users service",
-        "build_time": "1970-01-01_00:00:00",
+        "build_time": "2026-11-22T07:00:00Z",
         "instance_id": "2f4a8c1e-58a5-4a9f-9d5e-3f6f1f0c7b1a",
     },
 }

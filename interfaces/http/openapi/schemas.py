@@ -16,12 +16,14 @@ from interfaces.http.fields import EMAIL, LOGIN, NEW_SECRET, SHOWN_SECRET, USERN
 from interfaces.http.oauth import Introspected, OAuthError, ServerMetadata
 from interfaces.http.openapi import examples
 from interfaces.http.operations import Health
+from interfaces.http.portability import UserExport
 from interfaces.http.sessions import RefreshTokenList, SecurityLogPage
 from interfaces.http.throttling import ThrottleView
 
 ANSWERS: tuple[type[msgspec.Struct], ...] = (
     RefreshTokenList,
     SecurityLogPage,
+    UserExport,
     Document,
     Card,
     Tokens,
@@ -96,6 +98,12 @@ def components(body_shapes: Iterable[type[msgspec.Struct]]) -> dict[str, Words]:
         "Readiness": _READINESS,
         "Exposition": {"type": "string"},
         "Feed": {"type": "string", "examples": [examples.FEED]},
+        "RegistrationLines": {
+            "type": "string",
+            "description": "A line of JSON for each account, with the members of RegisterBody.",
+            "examples": [examples.REGISTRATIONS],
+        },
+        "RegistrationResults": {"type": "string", "examples": [examples.REGISTRATION_RESULTS]},
         "Nothing": {"type": "object"},
         "ResetRequested": {
             "type": "object",
