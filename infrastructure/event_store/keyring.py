@@ -134,10 +134,24 @@ class Keyring:
 
     def rewrapped(self, user_id: UUID, epoch: int, wrapped: bytes, to: int) -> bytes:
         """A user's key as another epoch wraps it. Raises as `user_key`."""
+        return seal(self._epochs[to], self.unwrapped(user_id, epoch, wrapped), _bound(user_id, to))
+
+    def unwrapped(self, user_id: UUID, epoch: int, wrapped: bytes) -> bytes:
+        """A user's key in clear, for an export that seals it under a key of its own. Raises as `user_key`."""
         if epoch not in self._epochs:
             self._look_for(epoch)
-        plain = unseal(self._epochs[epoch], wrapped, _bound(user_id, epoch))
-        return seal(self._epochs[to], plain, _bound(user_id, to))
+        return unseal(self._epochs[epoch], wrapped, _bound(user_id, epoch))
+
+    def adopted(self, user_id: UUID, key: bytes) -> tuple[int, bytes]:
+        """The present epoch, and how it wraps a user's key that comes from elsewhere."""
+        return self.epoch, seal(self._epochs[self.epoch], key, _bound(user_id, self.epoch))
+
+    def begun(self, epoch: int) -> bytes:
+        """Go on with a new sealing epoch; its key as the root key wraps it, for the caller to store."""
+        key = os.urandom(32)
+        self._epochs[epoch] = AESGCM(key)
+        self.epoch = epoch
+        return self.wrap(key, f"seal/{epoch}")
 
     def learn_from(self, source: Callable[[], Mapping[int, bytes]]) -> None:
         """Where the sealing epochs can be read anew."""

@@ -1,0 +1,1 @@
+"""Taking accounts and the log out, and bringing a log in, on real servers."""
