@@ -19,7 +19,9 @@ from tests.support.service import ADMIN, SECRET, bearer
 
 HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
-SECONDS = 170
+SECONDS = 540
+
+pytestmark = pytest.mark.timeout(SECONDS + 60)
 
 
 @pytest.fixture(scope="module")
