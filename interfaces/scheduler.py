@@ -34,6 +34,9 @@ class Claims(Protocol):
     async def claim(self, name: str, every: timedelta) -> bool:
         """Whether this process may begin the work now."""
 
+    async def finish(self, name: str) -> None:
+        """Note that the work was done."""
+
     async def give_back(self, name: str) -> None:
         """Let the next tick of any replica try again."""
 
@@ -102,6 +105,7 @@ class Scheduler:
             await self._claims.give_back(job.name)
             return
         self.turns[job.name, "ok"] += 1
+        await self._claims.finish(job.name)
         if done:
             log.info("%s: %s", job.name, done)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from typing import LiteralString
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -14,6 +15,8 @@ _CLAIM = """
 INSERT INTO schedule AS s (name, begun_at) VALUES (%(name)s, now())
 ON CONFLICT (name) DO UPDATE SET begun_at = excluded.begun_at
 WHERE s.begun_at <= excluded.begun_at - %(every)s OR s.begun_at > excluded.begun_at + %(every)s"""
+
+_FINISH = "UPDATE schedule SET done_at = now() WHERE name = %s"
 
 _GIVE_BACK = "UPDATE schedule SET begun_at = '-infinity' WHERE name = %s"
 
@@ -36,8 +39,15 @@ class PostgresClaims:
         except (psycopg.OperationalError, PoolTimeout):
             return False
 
+    async def finish(self, name: str) -> None:
+        """Note that the work was done now; where the database cannot, the next turn that is done is noted."""
+        await self._note(_FINISH, name)
+
     async def give_back(self, name: str) -> None:
         """Let the next tick of any replica try again, because the work was not done."""
+        await self._note(_GIVE_BACK, name)
+
+    async def _note(self, statement: LiteralString, name: str) -> None:
         with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
             async with self._pool.connection() as connection:
-                await connection.execute(_GIVE_BACK, (name,))
+                await connection.execute(statement, (name,))

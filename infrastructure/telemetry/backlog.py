@@ -13,14 +13,17 @@ READ = """
 SELECT mails.due, coalesce(extract(epoch FROM now() - mails.oldest), 0)::float8,
        erasures.open, coalesce(extract(epoch FROM now() - erasures.oldest), 0)::float8,
        (SELECT checkpoint FROM log_checkpoints ORDER BY number DESC LIMIT 1),
-       (SELECT coalesce(json_object_agg(name, extract(epoch FROM greatest(begun_at, 'epoch'))), '{}')
-        FROM schedule WHERE name = ANY(%(jobs)s::text[]))
+       (SELECT coalesce(json_object_agg(name, extract(epoch FROM done_at)), '{}')
+        FROM schedule WHERE name = ANY(%(jobs)s::text[]) AND done_at IS NOT NULL)
 FROM (SELECT count(*) AS due, min(created_at) AS oldest FROM (
           SELECT created_at FROM mails WHERE state = 'due' ORDER BY due_at LIMIT %(counted)s) AS m) AS mails,
      (SELECT count(*) AS open, min(requested_at) AS oldest FROM (
           SELECT requested_at FROM erasures WHERE certificate IS NULL
           ORDER BY position LIMIT %(counted)s) AS e) AS erasures"""
 """Every part reads an index, and no more than a bounded number of rows of it."""
+
+FIRST_BEHIND = "SELECT now(), state FROM events WHERE position > %s ORDER BY position LIMIT 1"
+"""The first event behind a position: that of a checkpoint stands in its signed text and nowhere else."""
 
 
 class LastCheckpoint(msgspec.Struct, frozen=True):
@@ -31,7 +34,7 @@ class LastCheckpoint(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """Counts, ages in seconds, and for each job when it last began (0: never, or it failed)."""
+    """Counts, ages in seconds, and for each job when it was last done (nothing: never)."""
 
     mails_due: int = 0
     mails_oldest: float = 0.0

@@ -8,7 +8,10 @@ Kind = Literal["counter", "gauge", "histogram", "summary"]
 
 
 class Metric(NamedTuple):
-    """One family. No label ever holds what a caller sent."""
+    """One family. No label ever holds what a caller sent.
+
+    Prometheus has labels of its own, `job` and `instance`: it renames ours where they are called the same.
+    """
 
     name: str
     kind: Kind
@@ -59,12 +62,16 @@ METRICS: tuple[Metric, ...] = (
         "Reads that the replica may answer: answered by it, or passed_on to the primary.",
     ),
     Metric(
-        "usersd_job_runs_total", "counter", "runs", ("job", "outcome"),
+        "usersd_job_runs_total", "counter", "runs", ("work", "outcome"),
         "Turns of regular work that this process has taken: ok or failed.",
     ),
     Metric(
-        "usersd_job_interval_seconds", "gauge", "seconds", ("job",),
+        "usersd_job_interval_seconds", "gauge", "seconds", ("work",),
         "How often the regular work is to be done, over all processes together.",
+    ),
+    Metric(
+        "usersd_checkpoint_interval_seconds", "gauge", "seconds", (),
+        "Within what time every event is to be signed.",
     ),
     Metric(
         "usersd_mails_tried_total", "counter", "tries", ("kind", "outcome"),
@@ -149,8 +156,12 @@ METRICS: tuple[Metric, ...] = (
         "When it was last signed, since the epoch.",
     ),
     Metric(
-        "usersd_job_begun_timestamp_seconds", "gauge", "seconds", ("job",),
-        "When the regular work was last begun by any process, since the epoch; 0: never, or it has failed.",
+        "usersd_log_unsigned_seconds", "gauge", "seconds", (),
+        "How long the first event that is not signed yet has been waiting; 0 where there is none.",
+    ),
+    Metric(
+        "usersd_job_done_timestamp_seconds", "gauge", "seconds", ("work",),
+        "When any process last did the regular work without a fault, since the epoch; 0: never.",
     ),
     Metric(
         "usersd_sessions_open", "gauge", "sessions", (),

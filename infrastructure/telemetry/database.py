@@ -1,4 +1,4 @@
-"""What only the database knows, read for each scrape by two statements of a second at most each."""
+"""What only the database knows, read for each scrape by three statements of a second at most each."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ class Figures(msgspec.Struct, frozen=True):
     sessions: int = 0
     followers: tuple[Follower, ...] = ()
     backlog: Backlog = Backlog()
+    unsigned_seconds: float = 0.0
 
 
 NOTHING = Figures()
@@ -141,7 +142,8 @@ class Database:
                     async with connection.pipeline():
                         readers = await connection.execute(_READ, self._asked)
                         work = await connection.execute(backlog.READ, self._asked_of_work)
-                    return _figures(await readers.fetchall(), await work.fetchall())
+                    figures = _figures(await readers.fetchall(), await work.fetchall())
+                    return await _with_unsigned(connection, figures)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 log.debug("no figures from the database: %s", type(error).__name__)
                 await self._disconnect()
@@ -167,7 +169,16 @@ def _figures(rows: list[tuple[Any, ...]], work: list[tuple[Any, ...]]) -> Figure
     return Figures(True, head, int(sessions), followers, backlog_of(work[0]))
 
 
+async def _with_unsigned(connection: psycopg.AsyncConnection, figures: Figures) -> Figures:
+    signed = figures.backlog.checkpoint
+    found = await connection.execute(backlog.FIRST_BEHIND, (signed.position if signed else 0,))
+    row = await found.fetchone()
+    return figures if row is None else msgspec.structs.replace(figures, unsigned_seconds=_age(row[1], row[0]))
+
+
 def _follower(row: tuple[Any, ...], now: datetime) -> Follower:
-    waiting = row[-1]
-    lag = max((now - time_of(waiting, now)).total_seconds(), 0.0)
-    return Follower(*[*row[:-1], lag])
+    return Follower(*[*row[:-1], _age(row[-1], now)])
+
+
+def _age(state: object, now: datetime) -> float:
+    return max((now - time_of(state, now)).total_seconds(), 0.0)

@@ -67,6 +67,7 @@ def of_the_database(figures: Figures, jobs: Sequence[str]) -> Iterator[Family]:
     for kind in ("relay", "reactor"):
         found = [((one.name,), one) for one in figures.followers if one.kind == kind]
         yield from _followers(kind, found, figures.head)
+    yield family("usersd_log_unsigned_seconds", [((), figures.unsigned_seconds)])
     yield from _waiting(figures.backlog, jobs)
 
 
@@ -90,5 +91,5 @@ def _waiting(backlog: Backlog, jobs: Sequence[str]) -> Iterator[Family]:
     signed = backlog.checkpoint
     yield family("usersd_checkpoint_position", [((), signed.position)] if signed else [])
     yield family("usersd_checkpoint_timestamp_seconds", [((), signed.at)] if signed else [])
-    begun = [((job,), backlog.jobs.get(job, 0)) for job in jobs]
-    yield family("usersd_job_begun_timestamp_seconds", begun)
+    done = [((job,), backlog.jobs.get(job, 0)) for job in jobs]
+    yield family("usersd_job_done_timestamp_seconds", done)

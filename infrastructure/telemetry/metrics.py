@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import accumulate
 
 import msgspec
@@ -29,7 +30,8 @@ from interfaces.scheduler import Job
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked at when somebody asks.
 
-    `jobs` are those of all roles; `turns` and `mails` count what this process has done, by name and outcome.
+    `jobs` are those of all roles, and `signed_within` is what time the sweeper has for signing an event;
+    `turns` and `mails` count what this process has done, by name and outcome.
     """
 
     version: str
@@ -43,6 +45,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     certificates: CertificateFiles
     relays: Sequence[Relay]
     jobs: Sequence[Job]
+    signed_within: timedelta
     turns: Mapping[tuple[str, str], int]
     mails: Mapping[tuple[str, str], int]
 
@@ -75,6 +78,8 @@ class Metrics(Collector):
         yield family("usersd_job_runs_total", sources.turns.items())
         intervals = [((job.name,), job.every.total_seconds()) for job in sources.jobs]
         yield family("usersd_job_interval_seconds", intervals)
+        within = sources.signed_within.total_seconds()
+        yield family("usersd_checkpoint_interval_seconds", [((), within)])
         yield family("usersd_mails_tried_total", sources.mails.items())
         expiry = [((server,), at) for server, at in sources.certificates.expiry().items()]
         yield family("usersd_certificate_expiry_timestamp_seconds", expiry)

@@ -27,8 +27,11 @@ SECRETS = Path("/run/secrets")
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What deploy/make-secrets makes."""
-    folder = tmp_path_factory.mktemp("compose") / "secrets"
-    subprocess.run([ROOT / "deploy" / "make-secrets", folder], check=True, capture_output=True)
+    folder = tmp_path_factory.mktemp("deploy") / "compose" / "secrets"
+    folder.parent.mkdir()
+    # From wherever it is called.
+    make = ROOT / "deploy" / "make-secrets"
+    subprocess.run([make, "secrets"], cwd=folder.parent, check=True, capture_output=True)
     return folder
 
 
@@ -76,6 +79,10 @@ def test_every_secret_is_a_file_that_is_made_and_never_committed(secrets: Path) 
     assert secrets.stat().st_mode & 0o777 == 0o700
 
 
+def test_each_container_can_read_what_it_is_given_and_nobody_else_gets_past_the_folder(secrets: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o644}
+
+
 def test_secrets_that_are_there_are_kept(secrets: Path) -> None:
     before = {path.name: path.read_text() for path in secrets.iterdir()}
     subprocess.run([ROOT / "deploy" / "make-secrets", secrets], check=True, capture_output=True)
@@ -97,6 +104,8 @@ def test_each_role_starts_with_the_settings_that_it_is_given(name: str, secrets:
     environ = {key: value.replace(str(SECRETS), str(secrets)) for key, value in environ.items()}
     loaded = load(environ, role=name)
     assert not loaded.warnings
+    # With an empty list whoever sends X-Forwarded-For would not be counted by network.
+    assert loaded.settings.trusted_proxies
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace >= loaded.settings.shutdown_timeout.total_seconds() + 5
     assert loaded.settings.http_port == 9002

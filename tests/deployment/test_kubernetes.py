@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,27 +17,31 @@ from infrastructure.roles import OPERATIONS_PORTS, Role
 from infrastructure.settings import load
 from tests.architecture.sources import ROOT
 from tests.deployment.kustomize import Resource, containers, name, pod, rendered
+from tests.support.certificates import Authority
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSION = "1.37"
 OLDEST = "1.29"
-OPERATORS_KINDS = {"ServiceMonitor"}
+OPERATORS_KINDS = {"ServiceMonitor", "PrometheusRule"}
 ROLES = [role.value for role in Role if role is not Role.RUN]
-SECRETS = "/run/secrets/usersd"
+MOUNTED = re.compile(r"/run/secrets/(?P<secret>[a-z-]+)/(?P<file>[a-z_.]+)")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifests, with an overlay that has secrets and every component."""
+    """The manifests, with an overlay that has secrets, and one with all that the example proposes."""
     copied = tmp_path_factory.mktemp("kubernetes") / "kubernetes"
     shutil.copytree(KUBERNETES, copied, ignore=shutil.ignore_patterns("secrets"))
     example = copied / "overlays" / "example"
     make = ROOT / "deploy" / "make-secrets"
-    subprocess.run([make, example / "secrets", "nats.platform.svc"], check=True, capture_output=True)
+    url = b"nats://ours:secret@nats.platform.svc:4222"
+    subprocess.run([make, "--set", "es_url", example / "secrets"], check=True, capture_output=True, input=url)
+    subprocess.run([make, example / "secrets"], check=True, capture_output=True)
+    shutil.copy(Authority(tmp_path_factory.mktemp("authority")).file, example / "secrets" / "db_ca.pem")
     everything = copied / "overlays" / "everything"
     shutil.copytree(example, everything)
-    text = (everything / "kustomization.yaml").read_text().replace("components: []", "components:")
-    (everything / "kustomization.yaml").write_text(text.replace("  # - ../", "  - ../"))
+    text = (everything / "kustomization.yaml").read_text().replace(": []\n", ":\n")
+    (everything / "kustomization.yaml").write_text(re.sub("^  # ", "  ", text, flags=re.MULTILINE))
     return copied
 
 
@@ -79,9 +84,9 @@ def test_each_role_starts_with_the_settings_that_it_is_given(resources: list[Res
         (container,) = containers(workload)
         environ = _environ(resources, container)
         for variable, value in environ.items():
-            if value.startswith("/run/secrets/grpc/"):
-                environ[variable] = str(secrets / "root_key")
-        environ = {key: value.replace(SECRETS, str(secrets)) for key, value in environ.items()}
+            if found := MOUNTED.fullmatch(value):
+                file = "root_key" if found["secret"] == "grpc" else found["file"]
+                environ[variable] = str(secrets / file)
         loaded = load(environ, role=container["args"][0])
         assert not loaded.warnings, name(workload)
         # Whoever is stopped has time to leave the service's list, and to finish.
@@ -111,11 +116,64 @@ def test_what_a_pod_refers_to_is_there(resources: list[Resource]) -> None:
 
 
 def test_each_secret_that_a_setting_names_is_a_file_of_the_secret(resources: list[Resource]) -> None:
-    (secret,) = _of(resources, "Secret")
+    files = {name(secret): secret["data"].keys() for secret in _of(resources, "Secret")}
     for workload in _workloads(resources):
         (container,) = containers(workload)
-        named = [value for value in _environ(resources, container).values() if value.startswith(SECRETS)]
-        assert {Path(value).name for value in named} <= secret["data"].keys()
+        volumes = {one["name"]: one["secret"] for one in _spec(workload)["volumes"] if "secret" in one}
+        mounted = {
+            mount["mountPath"]: volumes[mount["name"]]["secretName"]
+            for mount in container["volumeMounts"]
+            if mount["name"] in volumes
+        }
+        for value in _environ(resources, container).values():
+            if MOUNTED.fullmatch(value) and mounted[str(Path(value).parent)] in files:
+                assert Path(value).name in files[mounted[str(Path(value).parent)]]
+
+
+def test_the_api_alone_is_shown_the_password_of_the_first_admin(resources: list[Resource]) -> None:
+    shown = {
+        name(workload)
+        for workload in _workloads(resources)
+        for volume in _spec(workload)["volumes"]
+        if volume.get("secret", {}).get("secretName") == "usersd-admin"
+    }
+    assert shown == {"usersd-api"}
+    holders = {name(one) for one in _of(resources, "Secret") if "admin_password" in one["data"]}
+    assert holders == {"usersd-admin"}
+
+
+def test_every_role_is_scraped_as_the_job_that_the_rules_ask_for(resources: list[Resource]) -> None:
+    (monitor,) = yaml.safe_load_all(
+        (KUBERNETES / "components" / "service-monitor" / "service-monitor.yaml").read_text()
+    )
+    services = [one["metadata"]["labels"] for one in _of(resources, "Service")]
+    asked = set(re.findall(r'job="([^"]*)"', (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()))
+    assert {labels[monitor["spec"]["jobLabel"]] for labels in services} == asked == {"usersd"}
+    assert all(monitor["spec"]["selector"]["matchLabels"].items() <= labels.items() for labels in services)
+
+
+def test_callers_are_counted_and_the_database_is_checked(folder: Path) -> None:
+    settings = {
+        overlay: _of(rendered(folder / overlay), "ConfigMap")[0]["data"]
+        for overlay in ("base", "overlays/example")
+    }
+    # Without a proxy nobody's headers are believed; with one those of its network are.
+    assert settings["base"]["MG_USERS_TRUSTED_PROXIES"] == "127.0.0.1"
+    assert "/" in settings["overlays/example"]["MG_USERS_TRUSTED_PROXIES"]
+    assert settings["overlays/example"]["MG_USERS_DB_SSL_MODE"] == "verify-full"
+
+
+def test_what_may_be_asked_beside_it_can_be_reached_where_the_example_says_so(folder: Path) -> None:
+    ports = {
+        overlay: {
+            port["port"]
+            for policy in _of(rendered(folder / "overlays" / overlay), "NetworkPolicy")
+            for rule in policy["spec"].get("egress", ())
+            for port in rule["ports"]
+        }
+        for overlay in ("example", "everything")
+    }
+    assert ports["everything"] - ports["example"] == {443, 6432, 7001, 7003, 50051}
 
 
 def test_services_budgets_and_policies_select_pods_that_there_are(resources: list[Resource]) -> None:
@@ -198,7 +256,7 @@ def _identity(resource: Resource) -> tuple[str, str]:
 
 
 def _unhashed(text: str) -> str:
-    for generated in ("usersd-settings", "usersd-secrets"):
+    for generated in ("usersd-settings", "usersd-secrets", "usersd-admin"):
         if text.startswith(f"{generated}-"):
             return generated
     return text

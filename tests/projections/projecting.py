@@ -14,6 +14,7 @@ from infrastructure.postgres.notifications import Signal
 from projections.catalogue import READ_MODELS
 from projections.projector import Projector
 from projections.readmodel import ReadModel
+from projections.rebuild import rebuild
 from tests.support.databases import ROOT_KEY
 from tests.support.truth import check_history, check_users, read_log
 from tests.support.waiting import eventually
@@ -68,3 +69,9 @@ async def check_read_models(conninfo: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         check_users(connection, log)
         check_history(connection, log)
+
+
+async def several_rebuilds(writer: Writer) -> None:
+    """Rebuild every read model three times."""
+    for model in READ_MODELS * 3:
+        await rebuild(model, writer.reader, writer.conninfo)

@@ -22,7 +22,14 @@ from projections.rebuild import rebuild
 from projections.signups.projector import Signups
 from projections.users.projector import Users
 from tests.projections.commanding import rebuild_and_die, usersd
-from tests.projections.projecting import caught_up, check_read_models, one, projecting, rows
+from tests.projections.projecting import (
+    caught_up,
+    check_read_models,
+    one,
+    projecting,
+    rows,
+    several_rebuilds,
+)
 from tests.support.program import Ended
 from tests.support.service import Client, running_service
 from tests.support.waiting import eventually
@@ -292,11 +299,6 @@ async def test_writes_are_seen_at_once_all_through_rebuilds(any_database: str) -
         assert writes > 3
         await caught_up(any_database)
         await check_read_models(any_database)
-
-
-async def several_rebuilds(writer: Writer) -> None:
-    for model in READ_MODELS * 3:
-        await rebuild(model, writer.reader, writer.conninfo)
 
 
 async def registered(client: Client) -> httpx.Response:

@@ -51,43 +51,61 @@ VALUES: dict[str, set[str]] = {
 """What a label can be, where that is known: a query of anything else finds nothing, and says so nowhere."""
 
 
-class Result:
-    """What a query comes to: its labels, None for a number; and the names that it asked for."""
+Asked = list[promql.VectorSelector]
 
-    def __init__(self, labels: frozenset[str] | None, names: set[str]) -> None:
+
+class Result:
+    """What a query comes to: its labels, None for a number; and what it asked for."""
+
+    def __init__(self, labels: frozenset[str] | None, asked: Asked) -> None:
         self.labels = labels
-        self.names = names
+        self.asked = asked
+
+    @property
+    def names(self) -> set[str]:
+        return {str(node.name) for node in self.asked}
 
 
 def result_of(query: str) -> Result:
     """Raises AssertionError for what is not there, and ValueError for what is no PromQL."""
-    names: set[str] = set()
+    asked: Asked = []
     text = _INTERVALS.sub("5m", query).replace("$instance", ".*")
-    return Result(_labels(promql.parse(text), names), names)
+    return Result(_labels(promql.parse(text), asked), asked)
 
 
-def _labels(node: promql.Expr, names: set[str], rated: bool = False) -> frozenset[str] | None:
+def lets_in(node: promql.VectorSelector, label: str, value: str) -> bool:
+    """Whether a selector takes in what has this value."""
+    return all(_takes(one, value) for one in node.matchers.matchers if one.name == label)
+
+
+def _takes(matcher: promql.Matcher, value: str) -> bool:
+    is_pattern = matcher.op in (promql.MatchOp.Re, promql.MatchOp.NotRe)
+    found = re.fullmatch(matcher.value if is_pattern else re.escape(matcher.value), value)
+    return (found is None) == (matcher.op in (promql.MatchOp.NotEqual, promql.MatchOp.NotRe))
+
+
+def _labels(node: promql.Expr, asked: Asked, rated: bool = False) -> frozenset[str] | None:
     if isinstance(node, promql.NumberLiteral | promql.StringLiteral):
         return None
     if isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.SubqueryExpr):
-        return _labels(node.expr, names, rated)
+        return _labels(node.expr, asked, rated)
     if isinstance(node, promql.MatrixSelector):
-        return _selected(node.vector_selector, names, rated)
+        return _selected(node.vector_selector, asked, rated)
     if isinstance(node, promql.VectorSelector):
-        return _selected(node, names, rated)
+        return _selected(node, asked, rated)
     if isinstance(node, promql.Call):
-        return _called(node, names)
+        return _called(node, asked)
     if isinstance(node, promql.AggregateExpr):
-        return _aggregated(node, names)
+        return _aggregated(node, asked)
     assert isinstance(node, promql.BinaryExpr), type(node)
-    return _combined(node, names)
+    return _combined(node, asked)
 
 
-def _selected(node: promql.VectorSelector, names: set[str], rated: bool) -> frozenset[str]:
+def _selected(node: promql.VectorSelector, asked: Asked, rated: bool) -> frozenset[str]:
     name = str(node.name)
     assert name in LABELS, f"there is no metric {name}"
     assert rated or name not in COUNTERS, f"{name} only ever grows: it takes a rate"
-    names.add(name)
+    asked.append(node)
     for matcher in node.matchers.matchers:
         assert matcher.name in LABELS[name], f"{name} has no label {matcher.name}"
         _can_be(name, matcher.name, matcher.value)
@@ -95,16 +113,16 @@ def _selected(node: promql.VectorSelector, names: set[str], rated: bool) -> froz
 
 
 def _can_be(name: str, label: str, value: str) -> None:
-    known = set() if (label == "job" and name.startswith("usersd_")) else VALUES.get(label, set())
+    known = VALUES.get(label, set())
     if not known or (label == "outcome" and "use_case" in name):
         return
     for part in value.split("|"):
         assert any(re.fullmatch(part, one) or part == one for one in known), f"{label} is never {part}"
 
 
-def _called(node: promql.Call, names: set[str]) -> frozenset[str] | None:
+def _called(node: promql.Call, asked: Asked) -> frozenset[str] | None:
     function = node.func.name
-    found = [_labels(one, names, function in RATES) for one in node.args]
+    found = [_labels(one, asked, function in RATES) for one in node.args]
     if function == "time":
         return None
     if function in ("absent", "vector"):
@@ -117,8 +135,8 @@ def _called(node: promql.Call, names: set[str]) -> frozenset[str] | None:
     return labels
 
 
-def _aggregated(node: promql.AggregateExpr, names: set[str]) -> frozenset[str]:
-    inner = _labels(node.expr, names)
+def _aggregated(node: promql.AggregateExpr, asked: Asked) -> frozenset[str]:
+    inner = _labels(node.expr, asked)
     assert inner is not None
     if node.prettify().strip().startswith(("topk", "bottomk")):
         return inner
@@ -129,8 +147,8 @@ def _aggregated(node: promql.AggregateExpr, names: set[str]) -> frozenset[str]:
     return named if node.modifier.type == promql.AggModifierType.By else inner - named
 
 
-def _combined(node: promql.BinaryExpr, names: set[str]) -> frozenset[str] | None:
-    left, right = _labels(node.lhs, names), _labels(node.rhs, names)
+def _combined(node: promql.BinaryExpr, asked: Asked) -> frozenset[str] | None:
+    left, right = _labels(node.lhs, asked), _labels(node.rhs, asked)
     if left is None or right is None:
         return right if left is None else left
     modifier = node.modifier

@@ -110,7 +110,9 @@ def test_every_role_shows_the_metrics_of_its_own_work(platform: Platform, role: 
     assert value(text, "usersd_projection_owned", projection="users") == 1
     assert value(text, "usersd_relay_owned", relay="users") == 1
     assert ("usersd_up_broker 1.0" in text) is (role == "relay")
-    assert ('usersd_job_runs_total{job="check the read models"' in text) is (role == "projector")
+    assert ('usersd_job_runs_total{outcome="ok",work="check the read models"}' in text) is (
+        role == "projector"
+    )
     assert "canary-zq9" not in text.lower()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import yaml
 from infrastructure.roles import OPERATIONS_PORTS
 from infrastructure.settings import load
 from infrastructure.telemetry.catalogue import BY_NAME
-from tests.telemetry.promql import LABELS, result_of
+from interfaces.http.access_log import PROBES
+from tests.architecture.sources import anchors
+from tests.telemetry.promql import LABELS, Result, lets_in, result_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -63,12 +66,43 @@ def _filters(expression: promql.Expr) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_the_runbook_has_the_part_that_a_rule_names(rule: dict[str, Any]) -> None:
     file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text(), re.MULTILINE)
-    assert anchor in {_anchor(heading) for heading in headings}
+    assert anchor in anchors(ROOT / file)
 
 
-def _anchor(heading: str) -> str:
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_about_requests_leaves_probes_and_scrapes_out(rule: dict[str, Any]) -> None:
+    assert not probes_in(result_of(rule["expr"]))
+
+
+def probes_in(result: Result) -> list[tuple[str, str]]:
+    """What a query takes in that is nobody's request, where its result does not tell routes apart."""
+    return [
+        (str(node.name), probe)
+        for node in result.asked
+        for probe in sorted(PROBES)
+        if str(node.name).startswith("usersd_http_request_") and "route" not in (result.labels or ())
+        and lets_in(node, "route", probe)
+    ]  # fmt: skip
+
+
+@pytest.mark.system
+def test_rules_fire_when_they_should_and_only_then() -> None:
+    tested = subprocess.run(
+        ["promtool", "test", "rules", Path(__file__).with_name("alerts_test.yml")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_the_prometheus_operator_reads_the_same_rules() -> None:
+    made = subprocess.run([ROOT / "deploy" / "make-prometheus-rule"], check=True, capture_output=True).stdout
+    kept = ROOT / "deploy" / "kubernetes" / "components" / "alerts" / "prometheus-rule.yaml"
+    assert made == kept.read_bytes(), f"deploy/make-prometheus-rule >{kept.relative_to(ROOT)}"
+    rule = yaml.safe_load(made)
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert rule["spec"] == {"groups": GROUPS}
 
 
 def test_the_runbook_names_metrics_that_there_are() -> None:
@@ -98,7 +132,8 @@ def test_every_role_is_scraped_where_it_answers() -> None:
         ("sum by (colour) (usersd_up_database) == 0", "no labels"),
         ("usersd_logins_total > 3", "a rate"),
         ("histogram_quantile(0.9, sum(rate(usersd_grpc_call_duration_seconds_bucket[5m]))) > 1", "label le"),
-        ("max by (job) (usersd_job_runs_total) > 1", "a rate"),
+        ("max by (work) (usersd_job_runs_total) > 1", "a rate"),
+        ('usersd_job_interval_seconds{job="sweep"} > 1', "never sweep"),
         ("usersd_relay_lag_seconds > usersd_log_head_position", "never meets"),
         ('usersd_projection_owned{state="dead"} == 0', "never dead"),
         ('usersd_http_request_duration_seconds_count{route="/nowhere"}', "a rate"),

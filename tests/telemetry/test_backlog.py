@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from infrastructure.postgres.migrate import known
 from infrastructure.telemetry.backlog import last_checkpoint
 from infrastructure.telemetry.certificates import CertificateFiles
 from interfaces.scheduler import Job
@@ -94,29 +95,74 @@ async def test_the_last_checkpoint_says_up_to_where_the_log_is_signed_and_since_
     assert began - 1 <= value(text, "usersd_checkpoint_timestamp_seconds") <= time.time()
 
 
+async def test_the_first_event_that_is_not_signed_says_for_how_long_it_waits(
+    database: str, tmp_path: Path
+) -> None:
+    async with running_service(
+        database, MG_USERS_DATA_DIR=str(tmp_path), MG_USERS_CHECKPOINT_INTERVAL="3h"
+    ) as client:
+        await client.register()
+        text = await scraped(client)
+        assert value(text, "usersd_checkpoint_interval_seconds") == 3 * 3600
+        assert value(text, "usersd_log_unsigned_seconds") > 0, "no checkpoint covers it"
+        assert await client.service.checkpointer.step(now=True)
+        assert value(await scraped(client), "usersd_log_unsigned_seconds") == 0
+        began = time.time()
+        await client.register()
+        waiting = value(await scraped(client), "usersd_log_unsigned_seconds")
+        assert 0 < waiting <= time.time() - began, "as long as that event, however old the checkpoint is"
+
+
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "a.e30.c", "a.!!!.c"])
 def test_a_checkpoint_that_cannot_be_read_is_none(text: str) -> None:
     assert last_checkpoint(text) is None
 
 
-async def test_regular_work_says_when_it_was_begun_and_whether_it_failed(client: Client) -> None:
-    job, began = "sealing keys", "usersd_job_begun_timestamp_seconds"
+async def test_regular_work_says_when_it_was_done_and_how_often_it_is_to_be(client: Client) -> None:
+    work, done = "sealing keys", "usersd_job_done_timestamp_seconds"
     text = await scraped(client)
-    assert value(text, began, job=job) == 0
-    assert value(text, "usersd_job_interval_seconds", job=job) == 300
-    (found,) = (one for one in client.service.scheduler.jobs if one.name == job)
+    assert value(text, done, work=work) == 0
+    assert value(text, "usersd_job_interval_seconds", work=work) == 300
+    (found,) = (one for one in client.service.scheduler.jobs if one.name == work)
     await client.service.scheduler.turn(found)
     text = await scraped(client)
-    assert time.time() - value(text, began, job=job) < 60
-    assert value(text, "usersd_job_runs_total", job=job, outcome="ok") == 1
+    assert 0 <= time.time() - value(text, done, work=work) < 60
+    assert value(text, "usersd_job_runs_total", work=work, outcome="ok") == 1
+
+
+async def test_work_that_fails_again_and_again_was_last_done_when_it_was_done(
+    client: Client, database: str
+) -> None:
+    done = "usersd_job_done_timestamp_seconds"
+    _insert(
+        database,
+        "INSERT INTO schedule (name, begun_at, done_at) VALUES"
+        " ('sweep', now() - interval '1 day', now() - interval '1 day')",
+    )
+    before = value(await scraped(client), done, work="sweep")
+    during: list[float] = []
 
     async def fails() -> str:
+        during.append(value(await scraped(client), done, work="sweep"))
         raise RuntimeError
 
-    await client.service.scheduler.turn(Job("sweep", timedelta(hours=1), fails))
+    for _ in range(2):
+        await client.service.scheduler.turn(Job("sweep", timedelta(hours=1), fails))
+        during.append(value(await scraped(client), done, work="sweep"))
+    assert during == [before] * 4, "neither a beginning nor a failure is news of its end"
     text = await scraped(client)
-    assert value(text, began, job="sweep") == 0
-    assert value(text, "usersd_job_runs_total", job="sweep", outcome="failed") == 1
+    assert value(text, "usersd_job_runs_total", work="sweep", outcome="failed") == 2
+    assert time.time() - before > 80_000
+
+
+def test_work_is_not_late_for_having_been_done_before_an_upgrade(database: str) -> None:
+    (upgrade,) = (one for one in known() if one.name == "0014_work_done")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE schedule DROP COLUMN done_at")
+        connection.execute("INSERT INTO schedule VALUES ('done', now()), ('failed', '-infinity')")
+        connection.execute(upgrade.sql.encode())
+        rows = connection.execute("SELECT name, done_at IS NOT NULL FROM schedule").fetchall()
+    assert dict(rows) == {"done": True, "failed": False}
 
 
 async def test_whether_a_relay_reaches_its_broker_is_told_by_who_publishes(

@@ -12,7 +12,7 @@ import yaml
 
 from infrastructure.telemetry.catalogue import BY_NAME
 from tests.telemetry.promql import result_of
-from tests.telemetry.test_alerts import RULES
+from tests.telemetry.test_alerts import RULES, probes_in
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
@@ -65,7 +65,9 @@ def test_a_panel_asks_for_what_is_there_and_says_what_it_shows(panel: dict[str, 
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for target in panel["targets"]:
-        labels = result_of(target["expr"]).labels or frozenset()
+        result = result_of(target["expr"])
+        assert not probes_in(result), "probes and scrapes are nobody's requests"
+        labels = result.labels or frozenset()
         named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
         assert named <= labels, f"{target['expr']} has no label {named - labels}"
         told_apart = labels - {"job"}

@@ -9,11 +9,12 @@ import time
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from infrastructure.accounts.passwords import BcryptHasher
-from infrastructure.telemetry.catalogue import BY_NAME, METRICS
+from infrastructure.telemetry.catalogue import BY_NAME, METRICS, Metric
 from infrastructure.telemetry.database import NOTHING, PATIENCE, Database
 from infrastructure.telemetry.requests import BUCKETS, METHODS, OTHER, RequestTimes
 from projections.catalogue import READ_MODELS
@@ -257,6 +258,12 @@ def test_every_name_says_whose_it_is_and_each_is_there_once() -> None:
     assert all(metric.name.startswith(("usersd_", "users_api_request_")) for metric in METRICS)
     assert all(metric.name.endswith("_total") for metric in METRICS if metric.kind == "counter"
                and metric.name.startswith("usersd_"))  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_no_label_is_one_that_prometheus_renames_or_keeps_for_itself(metric: Metric) -> None:
+    assert not {"job", "instance"} & set(metric.labels)
+    assert not [label for label in metric.labels if label.startswith(("exported_", "__"))]
 
 
 def _allow_connections(database: str, allowed: bool) -> None:
