@@ -16,9 +16,10 @@ DEFAULT = "default"
 _PUBLIC_PASSWORDS = {"12345678"}
 # The README of Mainflux names the first, its code the second.
 _PUBLIC_SECRET_KEYS = {"mainflux", "secret"}
-_ROLES_WITH_STREAM = {"run", "relay"}
+# A command for operators is asked for what `usersd run` is, but for the secrets of whoever answers.
+_ROLES_WITH_STREAM = {"run", "relay", "command"}
 # What migrates prepares what `usersd run` will find, its own database too.
-_ROLES_WITH_SERVERS = {"run", "migrate"}
+_ROLES_WITH_SERVERS = {"run", "migrate", "command"}
 _ROLES_THAT_ANSWER = {"run", "api"}
 _PAIRS = (
     ("http_server_cert", "http_server_key"),

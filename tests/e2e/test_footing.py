@@ -22,7 +22,22 @@ def test_a_command_that_only_looks_makes_no_service_where_there_is_none(usersd: 
     looked = usersd.cli("projections", "status")
     assert looked.code == 1
     assert looked.err.startswith("There is no data in ")
+    # First how to find the service that there is, for most who read this have one.
+    assert looked.err.index("MG_USERS_DB_HOST") < looked.err.index("usersd run")
     assert not (usersd.data / "pg").exists()
+
+
+def test_a_command_beside_a_role_that_listens_needs_no_password_of_the_admin(usersd: Program) -> None:
+    beside = {
+        "MG_USERS_HTTP_HOST": "0.0.0.0",
+        "MG_USERS_DB_HOST": "127.0.0.1",
+        "MG_USERS_DB_PORT": "1",
+        "MG_USERS_ES_URL": "nats://127.0.0.1:1",
+        "MG_USERS_ROOT_KEY": "ab" * 32,
+    }
+    looked = usersd.cli("projections", "status", **beside)
+    assert looked.code == 75
+    assert "PostgreSQL cannot be used" in looked.err
 
 
 def test_a_root_key_that_is_gone_is_not_replaced_by_another(usersd: Program) -> None:

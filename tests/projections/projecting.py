@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import psycopg
 
 from infrastructure.postgres.notifications import Signal
@@ -16,6 +17,7 @@ from projections.projector import Projector
 from projections.readmodel import ReadModel
 from projections.rebuild import rebuild
 from tests.support.databases import ROOT_KEY
+from tests.support.service import Client
 from tests.support.truth import check_history, check_users, read_log
 from tests.support.waiting import eventually
 from tests.support.writer import Writer
@@ -75,3 +77,10 @@ async def several_rebuilds(writer: Writer) -> None:
     """Rebuild every read model three times."""
     for model in READ_MODELS * 3:
         await rebuild(model, writer.reader, writer.conninfo)
+
+
+async def registered(client: Client) -> httpx.Response:
+    """The answer to a registration."""
+    answer = await client.http.post("/users", json=client.account())
+    assert answer.status_code == 201, answer.text
+    return answer

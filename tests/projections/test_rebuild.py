@@ -8,7 +8,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 import psycopg
 import pytest
 
@@ -27,11 +26,12 @@ from tests.projections.projecting import (
     check_read_models,
     one,
     projecting,
+    registered,
     rows,
     several_rebuilds,
 )
 from tests.support.program import Ended
-from tests.support.service import Client, running_service
+from tests.support.service import running_service
 from tests.support.waiting import eventually
 from tests.support.writer import AT, Writer
 
@@ -299,9 +299,3 @@ async def test_writes_are_seen_at_once_all_through_rebuilds(any_database: str) -
         assert writes > 3
         await caught_up(any_database)
         await check_read_models(any_database)
-
-
-async def registered(client: Client) -> httpx.Response:
-    answer = await client.http.post("/users", json=client.account())
-    assert answer.status_code == 201, answer.text
-    return answer

@@ -92,6 +92,12 @@ def test_migrating_prepares_what_the_role_that_runs_everything_will_find() -> No
     assert _names({"MG_USERS_HTTP_HOST": "0.0.0.0"}, "migrate") == ["MG_USERS_DB_HOST"]
 
 
+def test_a_command_needs_no_password_of_an_admin_that_it_will_not_make() -> None:
+    assert _refused(_without(EXPOSED, "MG_USERS_ADMIN_PASSWORD"), "command") == []
+    assert _names({}, "command") == []
+    assert _names({"MG_USERS_HTTP_HOST": "0.0.0.0"}, "command") == ["MG_USERS_DB_HOST", "MG_USERS_ES_URL"]
+
+
 def test_an_event_store_set_aside_is_missing_beyond_loopback() -> None:
     with pytest.raises(SettingsError) as caught:
         load({**EXPOSED, "MG_USERS_ES_URL": "amqp://a"})
