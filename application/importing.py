@@ -28,6 +28,7 @@ from domain.values import (
 )
 
 MAX_HASH_CHARACTERS = 1024
+MIN_YEAR, MAX_YEAR = 2, 9998
 
 NOBODY = UUID(int=0)
 """No account may have it: the events of a service that is nobody's user carry it in other systems."""
@@ -71,10 +72,18 @@ def faults(account: Account, *, hash_known: Callable[[str], bool]) -> Iterator[F
     for field, what in (("first_name", "first name"), ("last_name", "last name"), ("name", "name")):
         yield from check_name(getattr(account, field), f"/{field}", what=what)
     yield from check_tags(account.tags, "/tags")
-    yield from check_metadata(account.metadata, "/metadata")
-    for fault in check_metadata(account.private_metadata, "/private_metadata"):
-        yield Fault("/private_metadata", fault.message)
+    for field in ("metadata", "private_metadata"):
+        for fault in check_metadata(getattr(account, field), f"/{field}"):
+            # The keys on the way can be anybody's names.
+            yield Fault(f"/{field}", fault.message)
     yield from check_picture(account.profile_picture, "/profile_picture")
+    yield from check_name(account.auth_provider, "/auth_provider", what="provider's name")
+    yield from check_name(account.updated_by, "/updated_by", what="name of who changed it last")
+    for field in ("created_at", "updated_at", "verified_at"):
+        time: datetime | None = getattr(account, field)
+        if time is not None and not MIN_YEAR <= time.year <= MAX_YEAR:
+            # A year further, and another time zone has no such date.
+            yield Fault(f"/{field}", f"A time lies between the years {MIN_YEAR} and {MAX_YEAR}.")
     hashed = account.secret_hash
     if hashed is not None and (len(hashed) > MAX_HASH_CHARACTERS or not hash_known(hashed)):
         yield Fault("/secret_hash", "No secret can be checked against a hash of this kind.")
@@ -123,13 +132,15 @@ def _utc(time: datetime) -> datetime:
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """What a source offers at one place (a line of a file, a row): an account, or why it cannot be read.
 
-    `raw` is the row as it came, for the file of refused rows; None where it cannot be repeated.
+    `raw` is the row as it came, for the file of refused rows; None where it cannot be repeated. `unkept`
+    names what the row has and no account can keep.
     """
 
     place: int
     account: Account | None = None
     faults: tuple[Fault, ...] = ()
     raw: bytes | None = None
+    unkept: tuple[str, ...] = ()
 
 
 class Source(Protocol):

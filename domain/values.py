@@ -59,6 +59,8 @@ def unwritable(text: str) -> str | None:
     Unassigned code points are refused because Python versions disagree on how they normalise, so
     that a name could be free on one replica and taken on another.
     """
+    if text.isprintable():
+        return None
     for character in text:
         if not character.isprintable() and unicodedata.category(character) in _UNWRITABLE:
             return f"holds U+{ord(character):04X}, a control or unassigned character"
@@ -72,7 +74,7 @@ def check_email(entered: str, pointer: str) -> Iterator[Fault]:
         yield Fault(pointer, f"An email has at most {MAX_EMAIL_BYTES} bytes.")
     elif not _EMAIL.fullmatch(entered) or ".." in entered:
         yield Fault(pointer, "This is not an email of the form name@host.")
-    elif any(unicodedata.category(c) in {*_UNWRITABLE, "Cf"} for c in entered):
+    elif not entered.isprintable() and any(unicodedata.category(c) in {*_UNWRITABLE, "Cf"} for c in entered):
         yield Fault(pointer, "An email holds no invisible, control or unassigned characters.")
 
 

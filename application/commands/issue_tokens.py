@@ -11,7 +11,7 @@ from application.ports import Credential, Ports
 from application.security import SecurityFact
 from application.throttling import counting
 from domain.errors import WrongCredentials
-from domain.values import Status
+from domain.values import MAX_SECRET_BYTES, Status
 
 
 class IssueTokens(Command[Tokens], frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ async def handle(command: IssueTokens, context: Context, ports: Ports) -> Tokens
     held = limits("login", context, account=command.login, user_id=account.user_id if account else None)
     async with counting(WrongCredentials, held, context, ports):
         account = await _checked(command, context, ports, account)
-    if account.secret_hash and ports.hasher.outdated(account.secret_hash):
+    if account.secret_hash and _to_be_replaced(account.secret_hash, command.secret, ports):
         rehashed = await ports.hasher.hash(command.secret)
         await ports.accounts.rehashed(account.user_id, account.secret_hash, rehashed)
     grant, refresh_token = await ports.sessions.open(
@@ -40,6 +40,11 @@ async def handle(command: IssueTokens, context: Context, ports: Ports) -> Tokens
     await _note(ports, context, account, "login", session_id=grant.session_id)
     access_token = await ports.tokens.access_token(grant, account, context.at)
     return Tokens(access_token=access_token, refresh_token=refresh_token)
+
+
+def _to_be_replaced(hashed: str, secret: str, ports: Ports) -> bool:
+    """Whether a secret is hashed anew; one that is too long for bcrypt stays under the hash it came with."""
+    return ports.hasher.outdated(hashed) and len(secret.encode("utf-8", "replace")) <= MAX_SECRET_BYTES
 
 
 async def _checked(

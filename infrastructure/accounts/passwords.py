@@ -1,4 +1,7 @@
-"""Hashes secrets with bcrypt, in threads of its own, as many as there are cores."""
+"""Hashes secrets with bcrypt, in threads of its own, as many as there are cores.
+
+There too secrets are checked against the hashes that accounts of other services came with.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import bcrypt
 
 from domain.errors import Overloaded
 from domain.values import MAX_SECRET_BYTES
+from infrastructure.accounts.foreign_hashes import check_of
 
 T = TypeVar("T")
 
@@ -41,6 +45,11 @@ class BcryptHasher:
 
     async def verify(self, secret: str, hashed: str | None) -> bool:
         given = secret.encode("utf-8", "replace")
+        if hashed is not None and not hashed.startswith("$2"):
+            # Each kind takes the time it was made to take, so that until its first login such an account can
+            # be told from one that is not there.
+            check = check_of(hashed)
+            return check is not None and await self._run(lambda: check(given))
         too_long = len(given) > MAX_SECRET_BYTES
         against = self._nobody if hashed is None else hashed.encode()
         matches = await self._run(lambda: _matches(given[:MAX_SECRET_BYTES], against))

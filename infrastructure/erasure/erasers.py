@@ -57,6 +57,7 @@ ERASERS: tuple[Eraser, ...] = (
     Eraser(table="names", only=" AND kind <> 'first_admin'"),
     Eraser(table="sessions"),
     Eraser(table="idempotency_keys"),
+    Eraser(table="followed_accounts"),
     Eraser(table="parked_streams"),
     Eraser(table="projection_differences"),
     Eraser(

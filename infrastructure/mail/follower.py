@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from application.following import FOLLOWED
 from domain.events import EVENTS
 from infrastructure.mail.kinds import FOLLOW_FROM, MAILS, MailKind
 from infrastructure.mail.rows import NewMail, enqueue
@@ -44,6 +45,7 @@ class _Stamp(msgspec.Struct, frozen=True):
 
     id: UUID
     at: datetime
+    correlation: UUID
 
 
 _stamp = msgspec.json.Decoder(_Stamp).decode
@@ -99,6 +101,9 @@ class Follower:
 
     def _mails(self, position: int, user_id: UUID, name: str, state: bytes) -> list[NewMail]:
         stamp = _stamp(state)
+        if stamp.correlation == FOLLOWED:
+            # It was done in the service that an account is still moving from, and told there.
+            return []
 
         def hash_for(kind: MailKind) -> bytes | None:
             link = MAILS[kind].link

@@ -9,7 +9,9 @@ from interfaces.cli.clients import clients
 from interfaces.cli.config import config
 from interfaces.cli.dev import dev
 from interfaces.cli.events import events
+from interfaces.cli.exporting import export
 from interfaces.cli.health import health
+from interfaces.cli.importing import import_
 from interfaces.cli.integrity import restore
 from interfaces.cli.keys import keys
 from interfaces.cli.output import fail
@@ -38,12 +40,14 @@ for command in (
     health,
     projections,
     events,
+    export,
     clients,
     config,
     keys,
     sweep,
     users,
     erasures,
+    import_,
     restore,
     stats,
     telemetry,

@@ -11,6 +11,8 @@ import msgspec
 
 from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
+from application.exporting import Exports
+from application.import_runs import Imports
 from application.integrity import IntegrityOperations
 from application.key_operations import KeyOperations
 from application.operations import Operations
@@ -85,8 +87,15 @@ class Tools(Healths, Protocol):
     def erasures(self) -> AbstractContextManager[ErasureOperations]:
         """What operators end accounts with, on the same servers."""
 
+    def exports(self, *, create: bool) -> AbstractContextManager[Exports]:
+        """What takes accounts and the log out and brings a log in, on the same servers; `create` makes them
+        where there are none yet."""
+
     def seeding(self) -> AbstractContextManager[Seeding]:
         """What fills a database with invented users, made where there is none yet."""
+
+    def imports(self) -> AbstractContextManager[Imports]:
+        """What brings accounts in from elsewhere, into a database that is made where there is none yet."""
 
     def integrity(self) -> AbstractContextManager[IntegrityOperations]:
         """What operators look after the log itself with, on the same servers."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from application.following import FOLLOWED
+from application.messages import Context
+from application.ports import Change
+from domain.access import OPERATOR
+from domain.events import SecretChanged
+from domain.user import evolve
 from infrastructure.mail.mailer import transport_of
 from infrastructure.settings import load
 from tests.mail.asking import told_by_us
@@ -211,3 +219,20 @@ async def test_no_secret_address_or_name_is_logged(
     await eventually(told)
     for canary in ("canary", token, user["credentials"]["username"]):
         assert canary not in told_by_us(caplog)
+
+
+async def test_what_was_changed_in_the_service_before_this_one_is_told_by_that_one(
+    client: Client, mail_server: MailServer
+) -> None:
+    user = await client.register()
+    log = client.service.bus.ports.log
+    before = await log.load(UUID(user["id"]))
+    at, changed = datetime.now(UTC), SecretChanged(at=datetime.now(UTC))
+    context = Context(actor=OPERATOR, at=at, command_id=uuid4(), correlation_id=FOLLOWED)
+    await log.append(
+        Change(before=before, after=evolve(before.user, changed), events=[changed], context=context)
+    )
+    headers = await client.as_user(user["email"])
+    await client.http.patch(f"/users/{user['id']}/email", json={"email": "new@example.com"}, headers=headers)
+    mails = await mail_server.received(2)
+    assert {mail["Subject"] for mail in mails} == {"Your email was changed"}

@@ -266,8 +266,7 @@ async def test_the_switch_is_announced_to_those_who_wait_for_a_position(writer: 
 async def test_a_write_that_waits_is_released_by_the_switch_of_a_rebuild(
     any_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No projector runs: the rebuild alone brings the read model to the write's position."""
-    # Two rebuilds may take longer than a write waits for.
+    """No projector runs: the rebuild alone brings the read model to the write's position, in its time."""
     monkeypatch.setattr(bus, "VISIBLE_WITHIN", 60.0)
     async with running_service(any_database, project=False) as client, Writer(any_database) as writer:
         head = one(any_database, "SELECT max(position) FROM events")

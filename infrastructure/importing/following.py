@@ -1,0 +1,206 @@
+"""Follows the table of another service until the switch: looks for changes, and sweeps up what it overlooked.
+
+A look reads what was changed since the look before, and a minute more, since a change is seen only when it
+is committed. A sweep compares the time of every row with what was taken, so that a clock that is wrong costs
+a delay and not a change, and finds who is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import psycopg
+
+from application.following import CannotFollow, Followed, FollowWanted, Notice
+from application.import_runs import UnfitSource
+from domain.values import user_id
+from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.event_store.appender import Appender
+from infrastructure.event_store.log import PostgresEventLog, stream_reads
+from infrastructure.importing.bringing import ended_by_signals
+from infrastructure.importing.followed import FollowedAccounts
+from infrastructure.importing.originals import LOOK, NotAnOriginal, Original, source_of
+from infrastructure.importing.taking import Taking
+from infrastructure.standing import Keys, Standing
+
+OVERLAP: Final = timedelta(seconds=60)
+SWEEP_EVERY: Final = 60.0
+"""Seconds between two sweeps; on a large table they take up no more than a tenth of the time."""
+
+ROWS: Final = 500
+PATIENCE: Final = 60.0
+
+FEW: Final = 100
+SHARE: Final = 0.1
+"""So many accounts, or that share of all, may be gone at once; more stand for a wrong or an emptied table."""
+
+
+class PostgresFollowing:
+    """Implements the port Following."""
+
+    def __init__(self, standing: Standing, keys: Keys) -> None:
+        self._standing = standing
+        self._keys = keys
+
+    def follow(
+        self, wanted: FollowWanted, notice: Callable[[Notice], None], moved: Callable[[Followed], None]
+    ) -> Followed:
+        try:
+            original = source_of(wanted.dsn, wanted.dialect)
+        except NotAnOriginal as error:
+            raise UnfitSource(str(error)) from None
+        try:
+            if not original.tells_changes:
+                raise CannotFollow(
+                    "That table does not say when a row was changed, so that changes cannot be followed. "
+                    "Close the other service for as long as an import takes: docs/MIGRATION.md."
+                )
+            return asyncio.run(self._follow(original, wanted, notice, moved))
+        finally:
+            original.close()
+
+    async def _follow(
+        self,
+        original: Original,
+        wanted: FollowWanted,
+        notice: Callable[[Notice], None],
+        moved: Callable[[Followed], None],
+    ) -> Followed:
+        direct = self._standing.direct
+        with ended_by_signals() as ended:
+            async with open_follower(original, direct, self._keys, notice, moved, ended) as follower:
+                await follower.run(wanted)
+                return follower.count
+
+
+@asynccontextmanager
+async def open_follower(
+    original: Original,
+    conninfo: str,
+    keys: Keys,
+    notice: Callable[[Notice], None],
+    moved: Callable[[Followed], None],
+    ended: asyncio.Event,
+) -> AsyncIterator[Follower]:
+    """What takes changes from a table into the log of a database."""
+    streams = stream_reads(conninfo)
+    async with (
+        await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection,
+        Appender(conninfo, patience=PATIENCE) as appender,
+    ):
+        log = PostgresEventLog(streams, appender, keys.mapper, keys.keyring, conninfo)
+        followed = FollowedAccounts(connection, original.known_as)
+        await followed.open()
+        try:
+            yield Follower(original, Taking(log, followed, is_known, notice), followed, moved, ended)
+        finally:
+            await streams.close()
+
+
+class Follower:
+    """Looks and sweeps in turn until it is quiet there, or until `ended`."""
+
+    def __init__(
+        self,
+        original: Original,
+        taking: Taking,
+        followed: FollowedAccounts,
+        moved: Callable[[Followed], None],
+        ended: asyncio.Event,
+    ) -> None:
+        self._original = original
+        self._taking = taking
+        self._followed = followed
+        self._moved = moved
+        self._ended = ended
+
+    @property
+    def count(self) -> Followed:
+        return self._taking.count
+
+    async def run(self, wanted: FollowWanted) -> None:
+        since = await asyncio.to_thread(self._original.now) - OVERLAP
+        next_sweep = await self._sweep(anew=wanted.anew)
+        quiet_since = time.monotonic()
+        while not self._ended.is_set():
+            until_quiet = wanted.until_quiet
+            pause = wanted.every if until_quiet is None else min(wanted.every, until_quiet)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ended.wait()
+            look_at = await asyncio.to_thread(self._original.now)
+            found, reached = await self._look(since)
+            if found:
+                quiet_since = time.monotonic()
+            since = reached or look_at - OVERLAP
+            is_quiet = until_quiet is not None and time.monotonic() - quiet_since >= until_quiet
+            if is_quiet or time.monotonic() >= next_sweep:
+                before = self._progress()
+                next_sweep = await self._sweep()
+                if self._progress() != before:
+                    quiet_since = time.monotonic()
+                elif is_quiet:
+                    return
+
+    def _progress(self) -> tuple[int, int, int]:
+        count = self.count
+        return count.imported, count.changed, count.closed
+
+    async def _look(self, since: datetime) -> tuple[bool, datetime | None]:
+        """Whether anything had changed, and the time to go on from where there is more to read."""
+        rows = await asyncio.to_thread(self._original.changed_since, since)
+        found = await self._taking.take(rows)
+        self._moved(self.count)
+        return found, rows[-1][1] if len(rows) == LOOK else None
+
+    async def _sweep(self, *, anew: bool = False) -> float:
+        """Compare the times of all rows, then look for who is gone; when the next sweep is due."""
+        began = time.monotonic()
+        pages = self._original.times()
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            await self._compare(page, anew=anew)
+            if self._ended.is_set():
+                return began
+        await self._close_who_is_gone()
+        self._moved(self.count)
+        return time.monotonic() + max(SWEEP_EVERY, 10 * (time.monotonic() - began))
+
+    async def _compare(self, page: Sequence[tuple[str, datetime | None]], *, anew: bool) -> None:
+        ids = [found for text, _ in page if (found := user_id(text))]
+        taken = await self._followed.taken(ids)
+        differ = [
+            text
+            for text, changed in page
+            if anew or (found := user_id(text)) is None or taken.get(found, _NEVER) != changed
+        ]
+        for start in range(0, len(differ), ROWS):
+            if self._ended.is_set():
+                return
+            rows = await asyncio.to_thread(self._original.of, differ[start : start + ROWS])
+            await self._taking.take(rows, anew=anew)
+            self._moved(self.count)
+
+    async def _close_who_is_gone(self) -> None:
+        gone: list[UUID] = []
+        followed = 0
+        async for ids in self._followed.walk():
+            there = set(await asyncio.to_thread(self._original.ids_of, ids))
+            gone += [one for one in ids if str(one) not in there]
+            followed += len(ids)
+        if len(gone) > max(FEW, SHARE * followed):
+            raise CannotFollow(
+                f"{len(gone):,} of {followed:,} accounts are gone from the other service's table at once. "
+                "That is taken for a wrong or an emptied table: none of them was closed here. Look there "
+                "first; whoever is meant to go can be deleted here afterwards."
+            )
+        await self._taking.close(gone)
+
+
+_NEVER: Final = datetime.min  # noqa: DTZ901 - times are those of the other database, in UTC without a zone
