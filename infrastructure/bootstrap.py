@@ -147,10 +147,11 @@ async def open_service(
                 standing.direct,
                 accounts,
                 [notifications.signals[channel] for channel in (EVENTS, ENDED_SESSIONS)],
+                answers=role.answers,
             )
         )
         log.revocations, log.tracing = revocations, tracing
-        directory = await stack.enter_async_context(open_directory(settings, standing, pool))
+        directory = await stack.enter_async_context(open_directory(settings, standing, pool, role))
         visibility = await stack.enter_async_context(
             PostgresVisibility(standing.conninfo, notifications.signals[PROJECTIONS])
         )

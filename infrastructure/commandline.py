@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from application.clients import ClientAdministration
 from application.erasures import ErasureOperations
+from application.exporting import Exports
+from application.import_runs import Imports, UnfitSource
 from application.integrity import IntegrityOperations, LogBehind, LogTorn
 from application.key_operations import KeyOperations
 from application.operations import Operations
@@ -113,8 +115,14 @@ class WiredTools:
     def erasures(self) -> AbstractContextManager[ErasureOperations]:
         return _erasures()
 
+    def exports(self, *, create: bool) -> AbstractContextManager[Exports]:
+        return _exports(create=create)
+
     def seeding(self) -> AbstractContextManager[Seeding]:
         return _seeding()
+
+    def imports(self) -> AbstractContextManager[Imports]:
+        return _imports()
 
     def integrity(self) -> AbstractContextManager[IntegrityOperations]:
         return _integrity()
@@ -125,7 +133,7 @@ class WiredTools:
     def telemetry(self) -> Telemetry:
         from infrastructure.operations.telemetry import telemetry
 
-        settings = _chosen("run", lambda line: None)
+        settings = _chosen("command", lambda line: None)
         with plainly(), attach(settings) as standing:
             return telemetry(settings, standing.conninfo)
 
@@ -153,7 +161,7 @@ def _footing(role: Role, settings: Settings, say: Say) -> Iterator[Standing]:
 
 @contextmanager
 def _operations() -> Iterator[Operations]:
-    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("command", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresOperations(standing, open_keys(standing))
 
@@ -162,7 +170,7 @@ def _operations() -> Iterator[Operations]:
 def _seeding() -> Iterator[Seeding]:
     from infrastructure.operations.seed import PostgresSeeding
 
-    settings = _chosen("run", lambda line: None)
+    settings = _chosen("command", lambda line: None)
     with plainly(), attach(settings, create=True) as standing:
         prepare(standing)
         _require_whole_log(settings, standing, open_keys(standing))
@@ -170,10 +178,33 @@ def _seeding() -> Iterator[Seeding]:
 
 
 @contextmanager
+def _exports(*, create: bool) -> Iterator[Exports]:
+    from infrastructure.erasure.ledger import LedgerUnusable
+    from infrastructure.integrity.file import CheckpointFileUnusable
+    from infrastructure.operations.exporting import PostgresExports
+
+    settings = _chosen("command", lambda line: None)
+    with plainly(CheckpointFileUnusable, LedgerUnusable), attach(settings, create=create) as standing:
+        prepare(standing)
+        yield PostgresExports(standing, settings)
+
+
+@contextmanager
+def _imports() -> Iterator[Imports]:
+    from infrastructure.importing.bringing import PostgresImports
+
+    settings = _chosen("command", lambda line: None)
+    with plainly(UnfitSource), attach(settings, create=True) as standing:
+        prepare(standing)
+        _require_whole_log(settings, standing, open_keys(standing))
+        yield PostgresImports(standing)
+
+
+@contextmanager
 def _replays() -> Iterator[Replays]:
     from infrastructure.operations.replay import PostgresReplays
 
-    settings = _chosen("run", lambda line: None)
+    settings = _chosen("command", lambda line: None)
     with plainly(), attach(settings) as standing:
         prepare(standing)
         yield PostgresReplays(standing, settings, open_keys(standing))
@@ -181,7 +212,7 @@ def _replays() -> Iterator[Replays]:
 
 @contextmanager
 def _statistics() -> Iterator[Statistics]:
-    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("command", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresStatistics(standing.conninfo)
 
@@ -191,7 +222,7 @@ def _integrity() -> Iterator[IntegrityOperations]:
     from infrastructure.integrity.file import CheckpointFileUnusable
     from infrastructure.operations.integrity import PostgresIntegrityOperations
 
-    settings = _chosen("run", lambda line: None)
+    settings = _chosen("command", lambda line: None)
     with plainly(CheckpointFileUnusable), attach(settings) as standing:
         prepare(standing)
         yield PostgresIntegrityOperations(standing, settings, open_keys(standing))
@@ -199,7 +230,7 @@ def _integrity() -> Iterator[IntegrityOperations]:
 
 @contextmanager
 def _keys() -> Iterator[KeyOperations]:
-    settings = _chosen("run", lambda line: None)
+    settings = _chosen("command", lambda line: None)
     with plainly(), attach(settings) as standing:
         prepare(standing)
         yield PostgresKeyOperations(standing, settings)
@@ -207,7 +238,7 @@ def _keys() -> Iterator[KeyOperations]:
 
 @contextmanager
 def _clients() -> Iterator[ClientAdministration]:
-    with plainly(), attach(_chosen("run", lambda line: None)) as standing:
+    with plainly(), attach(_chosen("command", lambda line: None)) as standing:
         prepare(standing)
         yield PostgresClientAdministration(standing.conninfo, SystemClock().now)
 
@@ -218,7 +249,7 @@ def _erasures() -> Iterator[ErasureOperations]:
     from infrastructure.erasure.ledger import LedgerUnusable
     from infrastructure.operations.erasure import PostgresErasureOperations
 
-    settings = _chosen("run", lambda line: None)
+    settings = _chosen("command", lambda line: None)
     with plainly(LedgerUnusable), attach(settings) as standing:
         prepare(standing)
         # What only looks may look; what appends must not go on with a log that was put back.
@@ -244,7 +275,9 @@ def _load(role: str) -> Loaded:
     try:
         return load(os.environ, role=role)
     except SettingsError as error:
-        raise CommandFailed("\n".join(error.lines), USAGE) from None
+        # What was set aside is often why something is missing.
+        warnings = [f"warning: {warning}" for warning in error.warnings]
+        raise CommandFailed("\n".join([*warnings, *error.lines]), USAGE) from None
 
 
 def _warnings(loaded: Loaded) -> list[str]:

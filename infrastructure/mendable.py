@@ -14,7 +14,7 @@ from infrastructure.keys.root_key import RootKeyMissing
 from infrastructure.mail.wording import TemplateError
 from infrastructure.postgres.complaints import complaint
 from infrastructure.postgres.migrate import MigrationError
-from infrastructure.standing import StandingError, TakesNoWrites
+from infrastructure.standing import ServersBusy, StandingError, TakesNoWrites
 from interfaces.cli.output import FAILURE, TRY_AGAIN
 from interfaces.cli.tools import CommandFailed
 
@@ -38,7 +38,7 @@ def plainly(*more: type[Exception]) -> Iterator[None]:
     """Tell these and `more` as CommandFailed."""
     try:
         yield
-    except TakesNoWrites as error:
+    except (TakesNoWrites, ServersBusy) as error:
         raise CommandFailed(_line(error), TRY_AGAIN) from None
     except (*_MENDABLE, *more) as error:
         raise CommandFailed(_line(error), FAILURE) from None

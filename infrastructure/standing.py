@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 import psycopg
@@ -22,6 +22,11 @@ from projections.catalogue import READ_MODELS
 
 OLDEST_POSTGRES = 150000
 
+BEGINNING = 30.0
+"""Seconds for which a command waits for servers that another process is starting, or stopping."""
+
+_LOOKS_EVERY = 0.1
+
 
 class StandingError(Exception):
     """What the service needs is not there; the text says what to do."""
@@ -29,6 +34,10 @@ class StandingError(Exception):
 
 class TakesNoWrites(StandingError):
     """The database is a standby, or it is read-only; it may become the one that is written in a moment."""
+
+
+class ServersBusy(StandingError):
+    """Another process is starting or stopping the servers of the folder; they may be there in a moment."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,21 +74,40 @@ def stand(settings: Settings) -> Iterator[Standing]:
 def attach(settings: Settings, *, create: bool = False) -> Iterator[Standing]:
     """Stand where a running service stands, or start its servers for as long as a command takes.
 
-    Raises StandingError where there is nothing to stand on yet and `create` does not say to make it.
+    Waits for another process that is just starting them. Raises StandingError where there is nothing to
+    stand on yet and `create` does not say to make it, ServersBusy and embedded.EmbeddedError.
     """
     running = embedded.running(settings.data_dir)
     if settings.postgres_conninfo() is None and running is None:
         if not create and not (settings.data_dir / "pg").exists():
             raise StandingError(
-                f"There is no data in {settings.data_dir}: start `usersd run` there first, or set "
-                "MG_USERS_DATA_DIR or MG_USERS_DB_HOST to where it is."
+                f"There is no data in {settings.data_dir}. A command works where the service does: set "
+                "MG_USERS_DB_HOST, or MG_USERS_DATA_DIR, to what the service has. Where there is no service "
+                "yet, `usersd run` makes one."
             )
-        with stand(settings) as standing:
-            yield standing
+        with ExitStack() as held:
+            yield _own_or_shared(settings, held)
     else:
         yield _standing(
             settings, running.postgres if running else None, running.nats if running else None, None
         )
+
+
+def _own_or_shared(settings: Settings, held: ExitStack) -> Standing:
+    """What this process starts, or what another one has started that owns the folder and is not ready yet."""
+    deadline = time.monotonic() + BEGINNING
+    while True:
+        try:
+            return held.enter_context(stand(settings))
+        except embedded.FolderInUse as error:
+            if running := embedded.running(settings.data_dir):
+                return _standing(settings, running.postgres, running.nats, None)
+            if time.monotonic() > deadline:
+                raise ServersBusy(
+                    f"{error.happened} Its servers were not ready within {BEGINNING:.0f} s. "
+                    "Try again in a moment."
+                ) from None
+            time.sleep(_LOOKS_EVERY)
 
 
 def prepare(standing: Standing, report: object = None) -> None:

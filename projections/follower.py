@@ -9,6 +9,7 @@ from typing import Protocol
 
 import psycopg
 
+from application.outages import Outage, first_line
 from projections.lease import LEASE_SECONDS, Fenced, Lease, acquire, advance, is_fenced, release
 from projections.page import REFUSED, Aside, Folded, Poison, fold_page, park, parked, write_page
 from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
@@ -67,6 +68,9 @@ class Follower:
         self._wake_up = wake_up
         self._trace = trace
         self._aside = Aside()
+        self._outage = Outage(
+            log, f"{model.name}: generation {generation} stands still, for want of a database"
+        )
         self._well = False
         self._tried = 0
         self._halvings = 0
@@ -88,7 +92,7 @@ class Follower:
                             await release(connection, self._model, self._generation, self._owner)
                         raise
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
+                self._outage.goes_on(first_line(error))
                 if error.sqlstate and not error.sqlstate.startswith(_GONE):
                     await self._record(error)
             except psycopg.errors.UndefinedTable:
@@ -110,6 +114,7 @@ class Follower:
         while True:
             lease = await self._acquire(connection)
             if lease is None:
+                self._outage.is_over()
                 await asyncio.sleep(STANDBY)
                 continue
             self._aside = await parked(connection, self._model, self._generation)
@@ -120,7 +125,9 @@ class Follower:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
-            if await self._step(connection, lease):
+            applied = await self._step(connection, lease)
+            self._outage.is_over()
+            if applied:
                 renewed = loop.time()
                 continue
             await self._wake_up.wait(min(POLL, RENEWED))

@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 
 from application.operations import RebuildRunning, SwitchBlocked, WorkerLost
+from application.outages import Outage, first_line
 from application.projections import NotProven
 from projections.follower import AWAY, STANDBY, Follower, WakeUp
 from projections.parts import Workers
@@ -49,6 +50,7 @@ class Projector:
         self._wake_up = wake_up
         self._trace = trace
         self._followers: dict[int, asyncio.Task[None]] = {}
+        self._outage = Outage(log, f"{model.name}: whether a generation was built cannot be looked at")
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
 
     async def run(self) -> None:
@@ -58,7 +60,9 @@ class Projector:
                 try:
                     await self._look_after()
                 except psycopg.Error as error:
-                    log.warning("%s: no database (%s); trying again", self._model.name, type(error).__name__)
+                    # What a statement failed of may quote a person.
+                    told = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+                    self._outage.goes_on(first_line(error) if told else type(error).__name__)
                     await asyncio.sleep(AWAY)
         finally:
             await self._end(list(self._followers))
@@ -82,6 +86,7 @@ class Projector:
                     self._followers[number] = asyncio.create_task(follower.run())
                 if not any(built.values()):
                     await self._build_the_first()
+                self._outage.is_over()
                 await asyncio.sleep(STANDBY)
 
     async def _build_the_first(self) -> None:

@@ -15,8 +15,10 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.outages import Outage
 from application.security import SecurityEntry, SecurityFact
 from domain.errors import Unavailable
+from infrastructure.postgres.complaints import cause
 
 MOST_WAITING = 10_000
 """How many facts wait at most while the database cannot be reached; later ones are counted and lost."""
@@ -56,6 +58,7 @@ class PostgresSecurityLog:
         self._written = asyncio.Event()
         self._written.set()
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(log, "the security log is not written, and what comes waits")
         self.lost = 0
 
     async def __aenter__(self) -> PostgresSecurityLog:
@@ -111,8 +114,9 @@ class PostgresSecurityLog:
             batch = list(islice(self._waiting, BATCH))
             try:
                 await self._write(batch)
+                self._outage.is_over()
             except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-                log.warning("the security log was not written (%s); it is tried again", type(error).__name__)
+                self._outage.goes_on(cause(error))
                 await asyncio.sleep(1)
                 continue
             except psycopg.Error as error:

@@ -27,6 +27,7 @@ from domain.events import Erased, ErasureRequested
 from infrastructure.erasure.certificate import Certificate, Key, Requested
 from infrastructure.erasure.ledger import Entry, Ledger, LedgerUnusable
 from infrastructure.erasure.record import Record
+from infrastructure.postgres.complaints import cause
 
 BUSY = 0.25
 IDLE = 1.0
@@ -91,7 +92,7 @@ class Erasing:
             except LedgerUnusable as error:
                 self._complain(f"no erasure can be finished: {error}")
             except (psycopg.OperationalError, PoolTimeout, Refusal) as error:
-                self._complain(f"erasures wait ({type(error).__name__})")
+                self._complain(f"erasures wait ({cause(error)})")
             except Exception as error:
                 self._complain(f"an erasure failed ({type(error).__name__}); trying again", error)
             await asyncio.sleep(pause)

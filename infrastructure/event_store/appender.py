@@ -17,8 +17,10 @@ import psycopg
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.sql import SQL
 
+from application.outages import Outage
 from domain.errors import OutcomeUnknown, Overloaded, Unavailable
 from infrastructure.event_store.prepared import APPEND, Outcome, Prepared, parameters
+from infrastructure.postgres.complaints import cause
 
 MAX_BATCH = 256
 MAX_WAITING = 10_000
@@ -52,6 +54,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._outage = Outage(log, "nothing can be appended to the event log")
         self._connection: psycopg.AsyncConnection | None = None
         self._closing = False
         self.batches = 0
@@ -118,11 +121,10 @@ class Appender:
                 for waiting in batch:
                     waiting.in_flight = True
                 await self._settle(connection, batch)
+                self._outage.is_over()
                 return
             except _LOST as error:
-                log.warning(
-                    "the connection to the event log was lost (%s); trying again", type(error).__name__
-                )
+                self._outage.goes_on(cause(error))
                 await self._disconnect()
                 await asyncio.sleep(pause)
                 pause = min(max(pause * 2, 0.05), 1.0)

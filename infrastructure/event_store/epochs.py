@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 import psycopg
 
+from application.outages import Outage
 from infrastructure.event_store.keyring import LOCK, Keyring
+from infrastructure.postgres.complaints import cause
 
 BATCH = 500
 _APPEND_LOCK = 7310580243119865
@@ -117,12 +119,14 @@ class EpochChanges:
 
     async def follow(self, every: float = 20.0) -> None:
         """Keep this process's keyring up to date until cancelled."""
+        outage = Outage(log, "the keyring cannot be read anew")
         while True:
             await asyncio.sleep(every)
             try:
                 await asyncio.to_thread(self.keyring.learn)
+                outage.is_over()
             except psycopg.Error as error:
-                log.warning("the keyring cannot be read anew (%s)", type(error).__name__)
+                outage.goes_on(cause(error))
 
     def _connected(self, work: Callable[[psycopg.Connection, Keyring], Any]) -> Any:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:

@@ -24,6 +24,7 @@ from infrastructure.integrity.checkpoint import (
 )
 from infrastructure.integrity.file import CheckpointFile, CheckpointFileUnusable
 from infrastructure.integrity.rolling import PositionsMissing, rolled_on
+from infrastructure.postgres.complaints import cause
 from infrastructure.tokens.signing import SigningKey
 
 LOCK = 7310580243119881
@@ -79,10 +80,12 @@ class Checkpointer:
             try:
                 await self.step()
                 self._complaint = ""
-            except (LogDisagrees, CheckpointFileUnusable, CheckpointInvalid, PositionsMissing) as error:
+            except CheckpointFileUnusable as error:
+                self._complain(f"no checkpoint can be written down: {error}")
+            except (LogDisagrees, CheckpointInvalid, PositionsMissing) as error:
                 self._complain(f"no checkpoint can be signed: {error}; run `usersd events verify`")
             except psycopg.OperationalError as error:
-                self._complain(f"no checkpoints: no database ({type(error).__name__}); trying again")
+                self._complain(f"no checkpoints: no database ({cause(error)}); trying again")
             except Exception as error:
                 self._complain(f"no checkpoints: {type(error).__name__}; trying again", error)
             await asyncio.sleep(self._look)

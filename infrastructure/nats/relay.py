@@ -26,6 +26,7 @@ from infrastructure.nats.form import Form, Session, Steps
 from infrastructure.nats.outgoing import Held
 from infrastructure.nats.position import LEASE_SECONDS, Fenced, Lease, acquire, enlist, note, release
 from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
+from infrastructure.postgres.complaints import cause
 from projections.readmodel import PageTrace
 
 POLL = 0.5
@@ -84,7 +85,7 @@ class Relay:
             except Fenced:
                 log.info("relay %s: another one has taken over", self._form.name)
             except psycopg.OperationalError as error:
-                self._complain(logging.WARNING, f"no database ({type(error).__name__}); trying again")
+                self._complain(logging.WARNING, f"no database ({cause(error)}); trying again")
             except Held as held:
                 self._complain(logging.ERROR, f"{held}; all later events wait behind it")
             except (BrokerUnreachable, BrokerLost, Refused, nats.errors.Error, OSError) as fault:

@@ -12,6 +12,9 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from application.outages import Outage
+from infrastructure.postgres.complaints import cause
+
 EVENTS = "usersd_events"
 PROJECTIONS = "usersd_projections"
 ENDED_SESSIONS = "usersd_revoked_sessions"
@@ -68,6 +71,7 @@ class Notifications:
         self._conninfo = conninfo
         self.signals = {channel: Signal() for channel in channels}
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(log, "PostgreSQL notifies this process of nothing")
 
     async def __aenter__(self) -> Notifications:
         listening = asyncio.Event()
@@ -90,11 +94,12 @@ class Notifications:
                     for channel in self.signals:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     listening.set()
+                    self._outage.is_over()
                     # Whoever waits may have missed something while nobody listened.
                     for signal in self.signals.values():
                         signal.fire()
                     async for notice in connection.notifies():
                         self.signals[notice.channel].fire(notice.payload)
             except psycopg.Error as error:
-                log.warning("the listening connection was lost (%s); connecting again", type(error).__name__)
+                self._outage.goes_on(cause(error))
                 await asyncio.sleep(0.25)

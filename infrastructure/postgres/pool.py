@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
 from psycopg_pool import AsyncConnectionPool
 
+from application.outages import Outage
+from infrastructure.postgres.complaints import cause
 from infrastructure.postgres.lending import Connection
 
 SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
 """Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
 
+_TRIED_IN_VAIN = "error connecting in "
+"""How the pool begins what it says of every single try, of which there are several a second."""
+
+log = logging.getLogger("usersd.pool")
+
+
+class _Sparing(logging.Filter):
+    """Has the tries of a pool to connect told as one outage."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self._pool = pool
+        self.outage = Outage(log, "the pool gets no connection to PostgreSQL")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        match record.args:
+            case (self._pool, Exception() as error) if str(record.msg).startswith(_TRIED_IN_VAIN):
+                self.outage.goes_on(cause(error))
+                return False
+        return True
+
 
 @asynccontextmanager
 async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
     """A pool of at most `size` connections, closed on the way out."""
+    sparing = _Sparing("usersd")
+
+    async def configure(connection: Connection) -> None:
+        await connection.settle(SETTLED)
+        sparing.outage.is_over()
+
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         conninfo,
         connection_class=Connection,
@@ -26,16 +56,15 @@ async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPo
         max_waiting=1000,
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
-        configure=_configure,
+        configure=configure,
         open=False,
         name="usersd",
     )
+    tells = logging.getLogger("psycopg.pool")
+    tells.addFilter(sparing)
     await pool.open()
     try:
         yield pool
     finally:
         await pool.close()
-
-
-async def _configure(connection: Connection) -> None:
-    await connection.settle(SETTLED)
+        tells.removeFilter(sparing)

@@ -16,6 +16,8 @@ from uuid import uuid4
 import msgspec
 import psycopg
 
+from infrastructure.postgres.complaints import cause
+
 PAGE = 1000
 POLL = 0.8
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
@@ -142,7 +144,7 @@ class Leadership:
             except Stuck as fault:
                 self._complain(logging.ERROR, f"{fault}; trying again")
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self._complain(logging.WARNING, f"no database ({type(error).__name__}); trying again")
+                self._complain(logging.WARNING, f"no database ({cause(error)}); trying again")
             except Exception as error:
                 self._complain(logging.ERROR, f"failed: {type(error).__name__}; trying again", error)
             pause = FIRST_PAUSE if self._moved else min(pause * 2, LONGEST_PAUSE)

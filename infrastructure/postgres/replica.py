@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 import psycopg
 
+from application.outages import first_line
 from infrastructure.postgres.lending import Connection
 from infrastructure.postgres.pool import SETTLED
 
@@ -67,6 +68,10 @@ class Replica:
             self._answered += 1
         return found
 
+    async def try_out(self) -> None:
+        """Ask it for nothing, so that one that cannot be used is told of before anybody waits for it."""
+        await self._asked(_nothing)
+
     def standing(self) -> ReplicaStanding:
         return ReplicaStanding(up=not self._away, answered=self._answered, passed_on=self._passed_on)
 
@@ -97,7 +102,10 @@ class Replica:
             self._lost(str(fault))
             return None
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
-            self._lost(type(error).__name__)
+            self._lost(
+                f"{first_line(error)}. Is a standby up there? MG_USERS_DB_REPLICA_HOST and "
+                "MG_USERS_DB_REPLICA_PORT name it."
+            )
             return None
         if self._away:
             self._away = False
@@ -162,6 +170,10 @@ class Replica:
         while self._idle:
             with contextlib.suppress(psycopg.Error):
                 await self._idle.pop().close()
+
+
+async def _nothing(connection: Connection) -> None:
+    await connection.execute("SELECT")
 
 
 async def _identity(connection: psycopg.AsyncConnection) -> int | None:

@@ -21,6 +21,7 @@ from infrastructure.postgres.lending import Connection
 from infrastructure.postgres.reads import NOT_BUILT, PointReads
 from infrastructure.postgres.replica import Replica
 from infrastructure.reads.fresh import LISTED, TIMELINE, FreshReads
+from infrastructure.roles import Role
 from infrastructure.settings import Settings
 from infrastructure.standing import Standing
 from projections.history.reader import timeline
@@ -107,13 +108,18 @@ class PostgresDirectory:
 
 @asynccontextmanager
 async def open_directory(
-    settings: Settings, standing: Standing, pool: AsyncConnectionPool
+    settings: Settings, standing: Standing, pool: AsyncConnectionPool, role: Role = Role.RUN
 ) -> AsyncIterator[PostgresDirectory]:
-    """The directory of a service, with its replica where the settings name one."""
+    """The directory of a service, with its replica where the settings name one.
+
+    A role that answers tries the replica out first.
+    """
     replica = Replica(standing.replica, standing.direct, settings.db_pool_size) if standing.replica else None
     lists = settings.db_replica_lists
     directory = PostgresDirectory(standing.conninfo, pool, replica, replica_lists=lists)
     try:
+        if replica and role.answers:
+            await replica.try_out()
         yield directory
     finally:
         await directory.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from stat import S_ISDIR
 
 from infrastructure.mail.mailer import templates_of
 from infrastructure.roles import Role
@@ -36,12 +38,29 @@ _AUTHORITIES = (
 
 
 def try_out(role: Role, settings: Settings) -> None:
-    """Raises CannotListen for a port that is taken, TemplateError for a mail that cannot be written."""
+    """Raises CannotListen for a port that is taken, TemplateError for a mail that cannot be written.
+
+    Raises CommandFailed for a data folder that is none, where the role writes there.
+    """
+    if role.does(Role.SWEEPER) or (role is Role.MAILER and not settings.email_host):
+        _require_folder(settings.data_dir)
     address_of(settings, role)
     if role.answers and settings.grpc_enabled:
         grpc_place(settings)
     if role.does(Role.MAILER):
         templates_of(settings)
+
+
+def _require_folder(data_dir: Path) -> None:
+    try:
+        fits = S_ISDIR(data_dir.stat().st_mode)
+    except NotADirectoryError:
+        fits = False
+    except OSError:
+        # What is not there yet is made, and what is closed is told of by whoever cannot write.
+        return
+    if not fits:
+        raise CommandFailed(f"MG_USERS_DATA_DIR={data_dir}: should be a directory (it is a file)", USAGE)
 
 
 def require_fit(loaded: Loaded) -> list[str]:

@@ -11,7 +11,9 @@ import psycopg
 from cryptography.exceptions import InvalidTag
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.outages import Outage
 from infrastructure.event_store.keyring import Keyring
+from infrastructure.postgres.complaints import cause
 from infrastructure.postgres.notifications import Signal
 from infrastructure.tokens.key_store import SELECT
 from infrastructure.tokens.signing import SigningKey, unsealed
@@ -42,6 +44,7 @@ class KeyWatch:
         self._opened: dict[bytes, SigningKey] = {}
         self.looks = 0
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(log, "whether the signing keys have changed cannot be read")
 
     async def __aenter__(self) -> KeyWatch:
         self._signal.listeners.append(self._heard)
@@ -66,8 +69,9 @@ class KeyWatch:
             self._wanted.clear()
             try:
                 self._use(await self._read())
+                self._outage.is_over()
             except (psycopg.Error, PoolTimeout) as error:
-                log.warning("the signing keys could not be read (%s)", type(error).__name__)
+                self._outage.goes_on(cause(error))
             except InvalidTag:
                 log.error("the root key was replaced: restart this process with the new one")
             await asyncio.sleep(AT_MOST_EVERY)

@@ -17,9 +17,11 @@ from uuid import UUID
 
 import psycopg
 
+from application.outages import Outage
 from application.ports import AccessClaims, Credential, Rights
 from domain.errors import InvalidToken, Unavailable
 from infrastructure.accounts.lookup import PostgresAccounts, credential
+from infrastructure.postgres.complaints import cause
 from infrastructure.postgres.notifications import Signal
 from infrastructure.postgres.reads import PointReads
 from infrastructure.tokens.known import MAX_SESSIONS, MAX_USERS, SKEW, Known, Said, rights_of
@@ -77,6 +79,7 @@ class PostgresRevocations:
         accounts: PostgresAccounts,
         signals: Iterable[Signal],
         *,
+        answers: bool = True,
         max_users: int = MAX_USERS,
         max_sessions: int = MAX_SESSIONS,
         clock: Callable[[], float] = elapsed,
@@ -97,6 +100,10 @@ class PostgresRevocations:
         self._first = asyncio.Event()
         self._ended = PointReads(conninfo, _IS_ENDED, _sessions)
         self._task: asyncio.Task[None] | None = None
+        # A process that answers nobody checks no tokens: it holds ALIVE, and an outage means nothing to it.
+        level = logging.WARNING if answers else logging.DEBUG
+        about = "no news of revoked tokens, so PostgreSQL is asked about each token"
+        self._outage = Outage(log, about, level=level)
 
     async def __aenter__(self) -> PostgresRevocations:
         for signal in self._signals:
@@ -178,11 +185,7 @@ class PostgresRevocations:
                     opening.reschedule(None)
                     await self._follow(connection, known)
             except (psycopg.Error, TimeoutError) as error:
-                log.warning(
-                    "no news of revoked tokens (%s); after %g s the database is asked about each token",
-                    type(error).__name__,
-                    BELIEVED_FOR,
-                )
+                self._outage.goes_on(cause(error))
                 await asyncio.sleep(ASKS_EVERY)
 
     async def _begin(self, connection: psycopg.AsyncConnection) -> Known:
@@ -209,6 +212,7 @@ class PostgresRevocations:
             self._own = {user: position for user, position in self._own.items() if position > known.reached}
             self._confirmed = asked
             self._first.set()
+            self._outage.is_over()
             self._tidy(asked)
             await asyncio.sleep(BREATH)
             with contextlib.suppress(TimeoutError):

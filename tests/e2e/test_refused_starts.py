@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from psycopg.sql import SQL, Identifier
 
 from infrastructure.commandline import main
 from infrastructure.embedded import start
+from infrastructure.mendable import plainly
 from infrastructure.standing import TakesNoWrites, prepare, wait_until_prepared
+from interfaces.cli.output import FAILURE, USAGE
+from interfaces.cli.tools import CommandFailed
 from tests.projections.commanding import settings
 from tests.support.databases import Databases, standing
 from tests.support.program import program
@@ -76,7 +80,9 @@ FAULTS = {
         1, ('database "nowhere" does not exist', "MG_USERS_DB_NAME"), {"MG_USERS_DB_NAME": "nowhere"}
     ),
     "a server that is not there": Fault(
-        75, ("Connection refused",), {"MG_USERS_DB_HOST": "127.0.0.1", "MG_USERS_DB_PORT": "1"}
+        75,
+        ("Connection refused", "Is PostgreSQL up there?", "MG_USERS_DB_HOST and MG_USERS_DB_PORT"),
+        {"MG_USERS_DB_HOST": "127.0.0.1", "MG_USERS_DB_PORT": "1"},
     ),
     "a user who may create nothing": Fault(
         1,
@@ -119,6 +125,50 @@ def test_what_the_database_refuses_is_told_in_one_line(
     assert WRONG not in line
     assert told.out == ""
     assert _relations(empty) == before
+
+
+def test_a_server_without_tls_where_it_is_required_is_a_matter_of_settings() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        answering = threading.Thread(target=_answer_without_tls, args=(server,))
+        answering.start()
+        address = f"host=127.0.0.1 port={server.getsockname()[1]} sslmode=require gssencmode=disable"
+        words = r"does not support SSL.*MG_USERS_DB_SSL_MODE"
+        with pytest.raises(CommandFailed, match=words) as refused, plainly():
+            psycopg.connect(address)
+        answering.join()
+    assert refused.value.code == FAILURE
+
+
+def _answer_without_tls(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(8)
+        connection.sendall(b"N")
+
+
+def test_a_start_that_is_refused_tells_what_was_set_aside_and_what_is_misspelt(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("MG_", "MF_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "MG_USERS_ES_URL": "amqp://broker",
+        "MG_USERS_DB_HOTS": "db",
+        "MG_USERS_HTTP_PORT": "many",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["usersd", "relay"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == USAGE
+    told = capfd.readouterr().err.splitlines()
+    warnings = [line for line in told if line.startswith("warning: ")]
+    assert told[: len(warnings)] == warnings, "what is wrong stands last"
+    assert any("MG_USERS_ES_URL=amqp://… is set aside" in line for line in warnings)
+    assert any("MG_USERS_DB_HOTS is unknown" in line for line in warnings)
+    assert any("MG_USERS_HTTP_PORT=many" in line for line in told[len(warnings) :])
 
 
 def test_a_role_without_an_api_tells_of_its_own_port_that_it_is_taken(database: str) -> None:

@@ -26,6 +26,7 @@ class Proxy:
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.mode: Mode = "pass"
+        self.refused = 0
         self.cut = asyncio.Event()
         self.flowing = asyncio.Event()
         self.flowing.set()
@@ -51,6 +52,7 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         if self.mode == "refuse":
+            self.refused += 1
             writer.close()
             return
         if self.mode == "swallow":

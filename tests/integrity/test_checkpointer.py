@@ -20,6 +20,7 @@ from infrastructure.nats.connection import close, connect
 from infrastructure.tokens.key_store import KeyStore
 from infrastructure.tokens.signing import SigningKey
 from tests.integrity.sealed import checkpointer
+from tests.support.waiting import eventually
 from tests.support.writer import Writer
 
 
@@ -207,6 +208,24 @@ async def test_a_process_that_ends_signs_what_is_not_due_yet(database: str, path
         assert [verified(text).checkpoint.position for text in texts(path)] == [1, 3]
         await takes.finish()
         assert len(texts(path)) == 2, "nothing has come since"
+
+
+async def test_a_file_that_cannot_be_written_is_no_matter_of_verifying_the_log(
+    database: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.touch()
+    async with Writer(database) as writer:
+        await writer.register()
+        running = asyncio.create_task(checkpointer(writer, path).run())
+
+        async def complained() -> bool:
+            return bool(caplog.records)
+
+        await eventually(complained)
+        running.cancel()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "usersd.integrity"]
+    assert line.startswith("no checkpoint can be written down: ")
+    assert line.endswith("MG_USERS_CHECKPOINT_FILE names another path.")
 
 
 async def test_a_process_that_ends_without_a_database_ends_all_the_same(
