@@ -1,7 +1,8 @@
-"""Lets SIGTERM and Ctrl-C end a start that takes its time, as they end what serves: at once, and with 0."""
+"""Lets SIGTERM and Ctrl-C end what takes its time: a start at once, regular work after its present step."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,26 @@ def ended_by_signals() -> Iterator[None]:
             # An event loop that has run since has put its own in the place, and taken it away again.
             if signal.getsignal(number) is _end:
                 signal.signal(number, handler)
+
+
+@contextmanager
+def told_to_end() -> Iterator[asyncio.Event]:
+    """An event that the first SIGTERM or Ctrl-C sets; the second one ends the process as ever."""
+    loop, end = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def hear() -> None:
+        end.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, hear)
+    try:
+        yield end
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -1,13 +1,8 @@
-"""What each role of the program does: all are wired alike, and differ in what runs."""
+"""The roles of the program: all are wired alike, and differ in what they do."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from infrastructure.bootstrap import Service
 
 
 class Role(StrEnum):
@@ -32,21 +27,3 @@ class Role(StrEnum):
 
 OPERATIONS_PORTS = {Role.PROJECTOR: 9012, Role.RELAY: 9013, Role.MAILER: 9014, Role.SWEEPER: 9015}
 """Where roles without an API answer those who run them, unless MG_USERS_OPERATIONS_PORT says otherwise."""
-
-
-def work(role: Role, service: Service) -> list[Coroutine[Any, Any, Any]]:
-    """What a role does besides answering, until it is cancelled."""
-    found: list[Coroutine[Any, Any, Any]] = []
-    if role.does(Role.PROJECTOR):
-        found += [projector.run() for projector in service.projectors]
-    if role.does(Role.RELAY):
-        found += [relay.run() for relay in service.relays]
-        found += [reactor.run() for reactor in service.reactors]
-    if role.does(Role.MAILER):
-        found.append(service.mailer.run())
-    if role.does(Role.SWEEPER):
-        found += [service.erasure.run(), service.checkpointer.run()]
-    # Every process opens sealed events or seals them, so each keeps up with the epochs of the keys.
-    found.append(service.erasure.epochs.follow())
-    found.append(service.scheduler.run())
-    return found

@@ -20,13 +20,14 @@ from infrastructure.first_admin import make_first_admin
 from infrastructure.logs import marks
 from infrastructure.process import tune
 from infrastructure.provenance import provenance
-from infrastructure.roles import OPERATIONS_PORTS, Role, work
+from infrastructure.roles import OPERATIONS_PORTS, Role
 from infrastructure.server.addresses import CannotListen, free_address, grpc_place
 from infrastructure.server.http import HttpServer
 from infrastructure.server.readiness import readiness_of
 from infrastructure.settings import Settings
 from infrastructure.standing import Keys, Standing
 from infrastructure.telemetry.observer import observer_of
+from infrastructure.work import work
 from interfaces.http.access_log import AccessLog
 from interfaces.http.app import Outermost, create_app
 from interfaces.http.bulk import Intake

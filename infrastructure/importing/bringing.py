@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from application.following import Followed, FollowWanted, Notice
 from application.import_runs import Brought, Heard, ImportWanted, Place, Settled, refused
 from application.importing import Offered, Source, SourceLost
 from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.ending import told_to_end
 from infrastructure.event_store.appender import MAX_BATCH, Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.importing.ahead import Ahead, Checked
@@ -60,7 +60,7 @@ class PostgresImports:
 
     async def _bring(self, source: Source, wanted: ImportWanted, heard: Heard, progress: Progress) -> Brought:
         keys = await asyncio.to_thread(open_keys, self._standing)
-        with ended_by_signals() as end:
+        with told_to_end() as end:
             return await bring(self._standing.direct, keys, source, wanted, heard, progress, end=end)
 
 
@@ -95,26 +95,6 @@ async def _settling(conninfo: str, keys: Keys, *, dry_run: bool) -> AsyncIterato
         await streams.close()
     finally:
         await existing.close()
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[asyncio.Event]:
-    """An event that the first SIGTERM or Ctrl-C sets; the second one ends the process as ever."""
-    loop, end = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def hear() -> None:
-        end.set()
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, hear)
-    try:
-        yield end
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 class _Walk:

@@ -22,9 +22,9 @@ from application.following import CannotFollow, Followed, FollowWanted, Notice
 from application.import_runs import UnfitSource
 from domain.values import user_id
 from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.ending import told_to_end
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
-from infrastructure.importing.bringing import ended_by_signals
 from infrastructure.importing.followed import FollowedAccounts
 from infrastructure.importing.originals import LOOK, NotAnOriginal, Original, source_of
 from infrastructure.importing.taking import Taking
@@ -74,7 +74,7 @@ class PostgresFollowing:
         moved: Callable[[Followed], None],
     ) -> Followed:
         direct = self._standing.direct
-        with ended_by_signals() as ended:
+        with told_to_end() as ended:
             async with open_follower(original, direct, self._keys, notice, moved, ended) as follower:
                 await follower.run(wanted)
                 return follower.count
