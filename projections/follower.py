@@ -9,6 +9,7 @@ from typing import Protocol
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage, first_line
 from projections.lease import LEASE_SECONDS, Fenced, Lease, acquire, advance, is_fenced, release
 from projections.page import REFUSED, Aside, Folded, Poison, fold_page, park, parked, write_page
@@ -79,6 +80,7 @@ class Follower:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
         pause = AGAIN
         while True:
+            heed_cancellation()
             self._well, longest = False, AWAY
             try:
                 async with await psycopg.AsyncConnection.connect(
@@ -112,6 +114,7 @@ class Follower:
 
     async def _project(self, connection: psycopg.AsyncConnection) -> None:
         while True:
+            heed_cancellation()
             lease = await self._acquire(connection)
             if lease is None:
                 self._outage.is_over()
@@ -125,6 +128,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
+            heed_cancellation()
             applied = await self._step(connection, lease)
             self._outage.is_over()
             if applied:

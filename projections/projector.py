@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from application.operations import RebuildRunning, SwitchBlocked, WorkerLost
 from application.outages import Outage, first_line
 from application.projections import NotProven
@@ -57,6 +58,7 @@ class Projector:
         """Run until cancelled."""
         try:
             while True:
+                heed_cancellation()
                 try:
                     await self._look_after()
                 except psycopg.Error as error:
@@ -76,6 +78,7 @@ class Projector:
     async def _look_after(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
             while True:
+                heed_cancellation()
                 cursor = await connection.execute(_BUILT, (self._model.name, self._model.version))
                 built: dict[int, bool] = dict(await cursor.fetchall())
                 # One that ended by itself, as nothing should make it, is begun anew.

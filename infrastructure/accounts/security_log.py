@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage
 from application.security import SecurityEntry, SecurityFact
 from domain.errors import Unavailable
@@ -109,6 +110,7 @@ class PostgresSecurityLog:
 
     async def _run(self) -> None:
         while True:
+            heed_cancellation()
             await self._filled.wait()
             await asyncio.sleep(GATHER)
             batch = list(islice(self._waiting, BATCH))

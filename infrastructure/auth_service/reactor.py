@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from domain.events import EVENTS, Event
 from infrastructure.postgres.reactors import (
     PAGE,
@@ -67,6 +68,7 @@ class Reactor:
         loop = asyncio.get_running_loop()
         recorded, read = loop.time(), lease.position
         while True:
+            heed_cancellation()
             cursor = await connection.execute(_PAGE, (self._unconcerning, read, PAGE), prepare=True)
             rows: list[Any] = await cursor.fetchall()
             users = list(dict.fromkeys(user_id for _, user_id in rows if user_id is not None))

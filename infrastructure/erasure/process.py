@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from application.cancelling import heed_cancellation
 from application.changing import append
 from application.messages import Context
 from application.ports import Clock, EventLog, Ports, Recorded
@@ -81,6 +82,7 @@ class Erasing:
         """Go on with whatever can go on; troubles are logged once each and tried again."""
         compared = False
         while True:
+            heed_cancellation()
             pause = BUSY
             try:
                 if not compared:

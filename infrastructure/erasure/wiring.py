@@ -11,6 +11,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from application.bus import Bus
+from application.cancelling import heed_cancellation
 from application.sweeping import Sweep
 from domain.values import Status
 from infrastructure.erasure.closed import PostgresClosedAccounts
@@ -46,6 +47,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     async def _begin(self) -> None:
         """Have it on record which kinds are swept from this start on."""
         while True:
+            heed_cancellation()
             try:
                 await self.sweep.begin()
                 return

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage
 from infrastructure.event_store.keyring import LOCK, Keyring
 from infrastructure.postgres.complaints import cause
@@ -121,6 +122,7 @@ class EpochChanges:
         """Keep this process's keyring up to date until cancelled."""
         outage = Outage(log, "the keyring cannot be read anew")
         while True:
+            heed_cancellation()
             await asyncio.sleep(every)
             try:
                 await asyncio.to_thread(self.keyring.learn)

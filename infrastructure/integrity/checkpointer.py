@@ -14,6 +14,7 @@ from typing import LiteralString
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from infrastructure.integrity.checkpoint import (
     NOTHING,
     CheckpointInvalid,
@@ -77,6 +78,7 @@ class Checkpointer:
     async def run(self) -> None:
         """Look at the log again and again; troubles are logged once each and tried again."""
         while True:
+            heed_cancellation()
             try:
                 await self.step()
                 self._complaint = ""

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from application.cancelling import heed_cancellation
 from application.following import FOLLOWED
 from domain.events import EVENTS
 from infrastructure.mail.kinds import FOLLOW_FROM, MAILS, MailKind
@@ -76,6 +77,7 @@ class Follower:
         recorded = loop.time()
         self._read = lease.position
         while True:
+            heed_cancellation()
             found, full = await self._page(connection)
             if found or loop.time() - recorded >= RECORDED_EVERY:
                 await self._record(connection, lease, found)

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.cancelling import heed_cancellation
 from application.ports import Clock
 from application.security import SecurityFact, SecurityLog
 from infrastructure.event_store.log import EventReader
@@ -86,6 +87,7 @@ class Sender:
         """Run until cancelled."""
         try:
             while True:
+                heed_cancellation()
                 if not await self._turn():
                     await self._rest()
         finally:

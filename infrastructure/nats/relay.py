@@ -17,6 +17,7 @@ import nats.errors
 import psycopg
 from nats.js.errors import APIError
 
+from application.cancelling import heed_cancellation
 from infrastructure.event_store.log import EventReader
 from infrastructure.nats.clearing import clear
 from infrastructure.nats.connection import OPEN, BrokerUnreachable, close, connect
@@ -78,6 +79,7 @@ class Relay:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
         pause = FIRST_PAUSE
         while True:
+            heed_cancellation()
             _stop_if_cancelled()
             self._progress = False
             try:
@@ -124,6 +126,7 @@ class Relay:
 
     async def _lease(self, connection: psycopg.AsyncConnection) -> Lease:
         while True:
+            heed_cancellation()
             if lease := await acquire(connection, self._form.name, self._owner):
                 return lease
             self.connected = None
@@ -157,6 +160,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         renewed, cleared = loop.time(), -CLEARING
         while True:
+            heed_cancellation()
             _stop_if_cancelled()
             if loop.time() - cleared > CLEARING:
                 await clear(session, self._form, session.lease.position)

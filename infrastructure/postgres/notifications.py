@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage
 from infrastructure.postgres.complaints import cause
 
@@ -88,6 +89,7 @@ class Notifications:
 
     async def _run(self, listening: asyncio.Event) -> None:
         while True:
+            heed_cancellation()
             try:
                 connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
                 async with connection:

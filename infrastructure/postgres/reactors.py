@@ -16,6 +16,7 @@ from uuid import uuid4
 import msgspec
 import psycopg
 
+from application.cancelling import heed_cancellation
 from infrastructure.postgres.complaints import cause
 
 PAGE = 1000
@@ -136,6 +137,7 @@ class Leadership:
         """Run until cancelled; through lost connections, lost leases and faults, with growing pauses."""
         pause = FIRST_PAUSE
         while True:
+            heed_cancellation()
             self._moved = False
             try:
                 await self._session(follow)
@@ -182,6 +184,7 @@ class Leadership:
 
     async def _lease(self, connection: psycopg.AsyncConnection) -> Lease:
         while True:
+            heed_cancellation()
             if lease := await acquire(connection, self._name, self._owner, self._lease_seconds):
                 return lease
             await asyncio.sleep(STANDBY)

@@ -10,6 +10,7 @@ import time
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from infrastructure.postgres.notifications import Signal
 from projections.signups.projector import Signups
 from projections.users.projector import Users
@@ -82,6 +83,7 @@ class PostgresVisibility:
 
     async def _watch(self) -> None:
         while True:
+            heed_cancellation()
             heard = await self._signal.wait(1.0)
             if self._unsure or (self._waiting and not heard):
                 self._unsure = False

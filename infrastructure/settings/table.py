@@ -32,8 +32,8 @@ _THE_SERVICE = Group(
             ours("EMBEDDED"),
             kinds.BOOL,
             None,
-            "Whether PostgreSQL and NATS may be the embedded ones where none is named. Roles that share a "
-            "data folder use the servers of whoever came first, and for as long as that one runs.",
+            "Whether PostgreSQL and NATS may be the embedded ones where none is named; roles that share a "
+            "data folder use the servers of whoever came first, for as long as that one runs.",
             unset="only for `usersd run` on loopback",
         ),
         Variable(

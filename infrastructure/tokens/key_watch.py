@@ -11,6 +11,7 @@ import psycopg
 from cryptography.exceptions import InvalidTag
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.postgres.complaints import cause
@@ -63,6 +64,7 @@ class KeyWatch:
 
     async def _run(self) -> None:
         while True:
+            heed_cancellation()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS_EVERY):
                     await self._wanted.wait()

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import psycopg
 
+from application.cancelling import heed_cancellation
 from application.outages import Outage
 from application.ports import AccessClaims, Credential, Rights
 from domain.errors import InvalidToken, Unavailable
@@ -175,6 +176,7 @@ class PostgresRevocations:
 
     async def _run(self) -> None:
         while True:
+            heed_cancellation()
             try:
                 async with (
                     asyncio.timeout(5 * PATIENCE) as opening,
@@ -200,6 +202,7 @@ class PostgresRevocations:
 
     async def _follow(self, connection: psycopg.AsyncConnection, known: Known) -> None:
         while True:
+            heed_cancellation()
             self._news.clear()
             asked = self._clock()
             async with asyncio.timeout(PATIENCE):
