@@ -38,18 +38,23 @@ MAX_DIGEST: Final = 128
 MAX_SALT: Final = 256
 
 _B64 = r"[A-Za-z0-9+/]+"
-_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _ARGON2 = re.compile(
-    rf"\$(argon2id|argon2i)\$(?:v=(16|19)\$)?m=(\d{{1,8}}),t=(\d{{1,6}}),p=(\d{{1,3}})\$({_B64})\$({_B64})"
+    rf"\$(argon2id|argon2i)\$(?:v=(16|19)\$)?m=(\d{{1,8}}),t=(\d{{1,6}}),p=(\d{{1,3}})\$({_B64})\$({_B64})",
+    re.ASCII,
 )
-_SCRYPT = re.compile(rf"\$scrypt\$ln=(\d{{1,2}}),r=(\d{{1,3}}),p=(\d{{1,3}})\$({_B64}=*)\$({_B64}=*)")
+_SCRYPT = re.compile(
+    rf"\$scrypt\$ln=(\d{{1,2}}),r=(\d{{1,3}}),p=(\d{{1,3}})\$({_B64}=*)\$({_B64}=*)", re.ASCII
+)
 _PBKDF2 = re.compile(
     r"\$pbkdf2(?:-(sha1|sha256|sha512))?\$(?:i=)?(\d{1,8})(?:,l=\d{1,3})?"
-    r"\$([A-Za-z0-9+/.]*={0,2})\$([A-Za-z0-9+/.]+={0,2})"
+    r"\$([A-Za-z0-9+/.]*={0,2})\$([A-Za-z0-9+/.]+={0,2})",
+    re.ASCII,
 )
-_DJANGO = re.compile(rf"pbkdf2_(sha256|sha512)\$(\d{{1,8}})\$([^$\s]{{1,256}})\$({_B64}={{0,2}})")
+_DJANGO = re.compile(rf"pbkdf2_(sha256|sha512)\$(\d{{1,8}})\$([^$\s]{{1,256}})\$({_B64}={{0,2}})", re.ASCII)
 _FIREBASE = re.compile(
-    rf"\$firebase-scrypt\$ln=(\d{{1,2}}),r=(\d{{1,2}})\$({_B64})\$((?:{_B64})?)\$({_B64})\$({_B64})"
+    rf"\$firebase-scrypt\$ln=(\d{{1,2}}),r=(\d{{1,2}})\$({_B64})\$((?:{_B64})?)\$({_B64})\$({_B64})",
+    re.ASCII,
 )
 
 Check = Callable[[bytes], bool]
@@ -107,6 +112,8 @@ def _scrypt(found: re.Match[str]) -> Check:
 
 def _scrypt_of(exponent: int, block: int, lanes: int, salt: bytes, length: int) -> Callable[[bytes], bytes]:
     _require(1 <= exponent <= 22 and block >= 1 and 1 <= lanes <= MAX_LANES and len(salt) <= MAX_SALT)
+    # RFC 7914 section 2: otherwise nobody computes it.
+    _require(exponent < 16 * block)
     memory = 128 * block * (2**exponent + lanes + 2)
     _require(memory <= (MAX_MEMORY_KIB + 1024) * 1024 and 2**exponent * block * lanes <= MAX_SCRYPT_WORK)
     return lambda secret: hashlib.scrypt(

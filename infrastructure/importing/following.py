@@ -37,7 +37,7 @@ SWEEP_EVERY: Final = 60.0
 ROWS: Final = 500
 PATIENCE: Final = 60.0
 
-FEW: Final = 100
+FEW: Final = 3
 SHARE: Final = 0.1
 """So many accounts, or that share of all, may be gone at once; more stand for a wrong or an emptied table."""
 

@@ -102,10 +102,15 @@ def _name(key: str) -> str:
 
 
 def _keys(value: Any) -> int:
-    """How many keys there are in a value, at any depth."""
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(each) for each in value.values() if isinstance(each, dict | list))
-    return sum(_keys(each) for each in value if isinstance(each, dict | list))
+    """How many keys there are in a value, at any depth: nested as deep as the decoder goes, too."""
+    count, inside = 0, [value]
+    while inside:
+        one = inside.pop()
+        if isinstance(one, dict):
+            count += len(one)
+            one = one.values()
+        inside += [each for each in one if isinstance(each, dict | list)]
+    return count
 
 
 class _Twice(Exception):

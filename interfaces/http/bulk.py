@@ -53,6 +53,11 @@ A connection that is closed on somebody who sends is reset, and what was said la
 MOST = 8
 """Bulks at once; each holds a few megabytes."""
 
+EMPTY_FOR_EACH = 10
+"""So many lines may be sent for each that may be an account: the rest are empty."""
+BREATH = 256
+"""Empty lines after which others get their turn."""
+
 log = logging.getLogger("usersd.http")
 
 
@@ -176,6 +181,11 @@ class _Conversation:
             number += 1
             line = None if raw is None else raw.strip(b" \t\r")
             if line == b"":
+                if number > EMPTY_FOR_EACH * self._intake.max_lines:
+                    raise TooManyLines
+                if number % BREATH == 0:
+                    # Nothing is waited for between lines that lie in memory: others want their turn.
+                    await asyncio.sleep(0)
                 continue
             found += 1
             if found > self._intake.max_lines:

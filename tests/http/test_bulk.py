@@ -126,6 +126,8 @@ async def test_more_than_a_request_may_have_is_left_out_and_told(database: str) 
         assert [answer["status"] for answer in answers] == [201] * 3
         assert (last["complete"], last["status"], last["code"]) == (False, 413, "too_many_lines")
         assert (last["lines"], last["created"]) == (3, 3)
+        (last,) = await send(client, b"\n" * 31, admin)
+        assert (last["complete"], last["code"]) == (False, "too_many_lines"), "empty lines count too"
         large = await client.http.post("/users/bulk", content=b"x" * 1025, headers=admin | NDJSON)
         refused(large, 413, "body_too_large")
 

@@ -100,6 +100,8 @@ def test_the_hash_that_firebase_has_published_opens() -> None:
         "$2x" + BCRYPT[3:],
         "$2b$31" + BCRYPT[6:],
         "$2b$03" + BCRYPT[6:],
+        "$2b$\u0660\u0664" + BCRYPT[6:],
+        "$scrypt$ln=16,r=1,p=1$MDEyMzQ1Njc4OQ$MDEyMzQ1Njc4OTAxMjM0NTY3ODk",
         BCRYPT[:-1],
         BCRYPT + "\n",
         "5f4dcc3b5aa765d61d8327deb882cf99",
