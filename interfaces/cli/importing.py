@@ -107,12 +107,20 @@ def _form(place: str, form: Form | None, dialect: Dialect | None) -> Form | None
     if place.startswith(("postgres://", "postgresql://")):
         if form or not dialect:
             raise click.UsageError("A database needs --dialect magistrala or mainflux, and no --format.")
+        if place.partition("://")[2].partition("/")[0].count("@") > 1:
+            # The driver would take a part of the password for the host, and say so.
+            raise click.UsageError("In the user and password of an address '@' is written %40.")
         return None
     if dialect:
         raise click.UsageError("--dialect is for a database; in a file each account names its own.")
     if place == "-":
         return form or "ndjson"
     if not Path(place).is_file():
+        if any(mark in place for mark in ("://", "@", "password=")):
+            raise click.UsageError(
+                "What --from names is neither a file nor an address that begins with postgresql://; it is "
+                "not repeated here, since it may hold a password."
+            )
         raise click.UsageError(f"There is no file {place}.")
     if form:
         return form

@@ -187,6 +187,8 @@ def test_refused_records_of_csv_keep_their_columns(database: str, tmp_path: Path
         (["--from", "nowhere.ndjson"], "There is no file"),
         (["--from", "a.ndjson", "--dialect", "mainflux"], "for a database"),
         (["--from", "postgresql://db/users"], "--dialect"),
+        (["--from", "postgresql://u:hunter2@more@db/users", "--dialect", "mainflux"], "%40"),
+        (["--from", "postgresql+psycopg://u:hunter2@db/users"], "may hold a password"),
         (["--from", "a.txt"], "Say --format"),
         (["--from", "a.ndjson", "--rejects", "there.ndjson"], "is there already"),
         (["--from", "a.ndjson", "--report", "a.ndjson"], "cannot be written"),
@@ -203,4 +205,5 @@ def test_wrong_use_is_told_before_anything_is_touched(
     done = CliRunner().invoke(import_, arguments, env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert says in done.output
+    assert "hunter2" not in done.output
     assert (tmp_path / "a.ndjson").read_text() == "{}\n"
