@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_paral
 
 _TRIED_IN_VAIN = "error connecting in "
 """How the pool begins what it says of every single try, of which there are several a second."""
+
+_NUMBERS = itertools.count(1)
 
 log = logging.getLogger("usersd.pool")
 
@@ -41,7 +44,9 @@ class _Sparing(logging.Filter):
 @asynccontextmanager
 async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
     """A pool of at most `size` connections, closed on the way out."""
-    sparing = _Sparing("usersd")
+    # Each pool hears of its own tries alone, however many there are in a process.
+    name = f"usersd-{next(_NUMBERS)}"
+    sparing = _Sparing(name)
 
     async def configure(connection: Connection) -> None:
         await connection.settle(SETTLED)
@@ -58,7 +63,7 @@ async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPo
         check=AsyncConnectionPool.check_connection,
         configure=configure,
         open=False,
-        name="usersd",
+        name=name,
     )
     tells = logging.getLogger("psycopg.pool")
     tells.addFilter(sparing)
