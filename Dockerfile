@@ -8,16 +8,16 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 
 # The dependencies change less often than the sources, so they are a layer of their own.
 COPY requirements/build.txt requirements/runtime.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt
 # Without pip in it: nothing is ever installed into what runs.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv --without-pip /opt/usersd \
     && /opt/build/bin/python -m pip --python /opt/usersd/bin/python install --require-hashes --only-binary :all: \
        -r requirements/runtime.txt
@@ -30,7 +30,7 @@ COPY interfaces interfaces
 COPY infrastructure infrastructure
 ARG USERSD_COMMIT=unknown
 ARG USERSD_BUILD_TIME=unknown
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     USERSD_COMMIT="$USERSD_COMMIT" USERSD_BUILD_TIME="$USERSD_BUILD_TIME" \
     /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheels . \
     && /opt/build/bin/python -m pip --python /opt/usersd/bin/python install --no-deps /src/wheels/*.whl
