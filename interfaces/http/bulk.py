@@ -21,6 +21,7 @@ from application.messages import Context, Receipt
 from domain.access import require_admin, require_more_than_reading
 from domain.errors import Refusal, Unavailable
 from domain.user import User
+from domain.values import name_key
 from interfaces.http.bodies import RegisterBody
 from interfaces.http.bulk_answers import (
     MAX_LINE_BYTES,
@@ -37,6 +38,7 @@ from interfaces.http.feed import ASKED_AGAIN, NDJSON
 from interfaces.http.idempotency import key_of
 from interfaces.http.inflow import BodyTooLarge, HungUp, Inflow, LineCutter
 from interfaces.http.reading import read_json
+from interfaces.http.turns import Turns
 
 AT_ONCE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Registrations of all bulks together that are carried out at once.
@@ -96,8 +98,8 @@ class Bulk(Controller):
 
         Each line is answered by a line, in their order, while the rest still comes: `status` 201 with `id`
         and `version`, or the status and the words of a refusal. Empty lines are counted and not answered. One
-        account's refusal is nothing to the others. Read the answer while sending: one that nobody reads is
-        dropped. The last line says whether it is `complete`; where it is not, what follows the lines that are
+        account's refusal is nothing to the others; of lines that share a name the first has it. Read the answer
+        while sending: one that nobody reads is dropped. The last line says whether it is `complete`; where it is not, what follows the lines that are
         answered was not carried out. With an Idempotency-Key the key and the number of a line make that line
         repeatable: a bulk that broke off can be sent again as a whole, nobody is registered twice, and the
         ids are the same.
@@ -128,6 +130,7 @@ class _Conversation:
         self._intake = intake
         self._bus = bus_of(request)
         self._believed = monotonic()
+        self._turns = Turns()
         self._ahead = asyncio.Semaphore(2 * AT_ONCE)
         # Answers that nobody reads yet hold up no line: many clients send all before they read.
         self._answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
@@ -203,8 +206,14 @@ class _Conversation:
     async def _answer(self, number: int, line: bytes | None) -> bytes:
         answer: Registered | Refused
         try:
-            async with self._intake.turns:
-                receipt = await self._register(number, line)
+            if line is None:
+                raise LineTooLong
+            command = self._wanted(line)
+            account = command.account
+            names = (f"email {name_key(account.email)}", f"username {name_key(account.username or '')}")
+            # Of two lines with one name the first has it, as if they came one after the other.
+            async with self._turns.of(names[: 2 if account.username else 1]), self._intake.turns:
+                receipt = await self._register(number, line, command)
             answer = Registered(
                 line=number,
                 status=receipt.replayed or 201,
@@ -225,23 +234,25 @@ class _Conversation:
             self._ahead.release()
         return msgspec.json.encode(answer) + b"\n"
 
-    async def _register(self, number: int, line: bytes | None) -> Receipt:
-        if line is None:
-            raise LineTooLong
+    def _wanted(self, line: bytes) -> RegisterUser:
+        """What a line asks for. Raises Invalid."""
         ports = self._bus.ports
         wanted = read_json(line, RegisterBody, lambda given: given.faults(ports.rules.secret_allowed))
-        at = ports.clock.now()
+        return RegisterUser(
+            account=wanted.account(self._context.actor, ports.clock.now()),
+            user=User(id=uuid4()),
+            secret=wanted.credentials.secret,
+        )
+
+    async def _register(self, number: int, line: bytes, command: RegisterUser) -> Receipt:
         repeat = None
         if self._key is not None:
             # No key holds a line feed: that of a line is never that of a request.
             asked = (b"POST", b"/users/bulk", line)
-            repeat = ports.repeats.mark(self._context.actor.id, f"{self._key}\n{number}", asked, 201)
+            actor = self._context.actor.id
+            repeat = self._bus.ports.repeats.mark(actor, f"{self._key}\n{number}", asked, 201)
+        at = command.account.at
         context = replace(self._context, at=at, command_id=uuid4(), repeat=repeat)
-        command = RegisterUser(
-            account=wanted.account(context.actor, at),
-            user=User(id=uuid4()),
-            secret=wanted.credentials.secret,
-        )
         return await self._bus.dispatch(command, context, wait=False)
 
     async def _last(self, ended: Refusal | None) -> Whole | Cut:

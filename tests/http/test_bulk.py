@@ -68,10 +68,17 @@ async def test_a_line_that_is_refused_says_why_and_the_others_go_on(cast: Cast) 
     assert (last["complete"], last["lines"], last["created"], last["refused"]) == (True, 9, 3, 6)
 
 
-async def test_of_two_lines_with_one_name_one_is_registered(cast: Cast) -> None:
-    body = cast.client.account()
-    *answers, _ = await send(cast.client, in_lines(*[body] * 6), cast.admin)
-    assert sorted(answer["status"] for answer in answers) == [201, 409, 409, 409, 409, 409]
+@pytest.mark.parametrize("shared", ["email", "username"])
+async def test_of_lines_that_share_a_name_the_first_is_registered(cast: Cast, shared: str) -> None:
+    first = cast.client.account()
+    others = [cast.client.account() for _ in range(5)]
+    for number, other in enumerate(others):
+        if shared == "email":
+            other["email"] = first["email"].upper() if number % 2 else first["email"]
+        else:
+            other["credentials"]["username"] = first["credentials"]["username"]
+    *answers, _ = await send(cast.client, in_lines(first, *others), cast.admin)
+    assert [answer["status"] for answer in answers] == [201, 409, 409, 409, 409, 409]
 
 
 async def test_what_is_no_ndjson_is_415_and_its_other_names_are_known(cast: Cast) -> None:
