@@ -7,8 +7,9 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -34,6 +35,8 @@ POLL = 1.0
 TIDY_EVERY = timedelta(minutes=10)
 FAREWELL = 5.0
 """Seconds that mails on their way have to get there when the service stops."""
+
+T = TypeVar("T")
 
 _FORGOTTEN = "SELECT user_id FROM user_keys WHERE user_id = ANY(%s) AND destroyed_at IS NOT NULL"
 
@@ -73,7 +76,7 @@ class Sender:
         self._pace = pace
         self._wake = asyncio.Event()
         self._tidied: datetime | None = None
-        self._on_the_way: set[asyncio.Task[None]] = set()
+        self._on_the_way: set[asyncio.Task[Any]] = set()
         self.tried: Counter[tuple[str, str]] = Counter(
             {(kind, outcome): 0 for kind in MAILS for outcome in ("sent", "again", "given_up", "needless")}
         )
@@ -91,11 +94,14 @@ class Sender:
                 if not await self._turn():
                     await self._rest()
         finally:
-            if self._on_the_way:
-                _, late = await asyncio.wait(self._on_the_way, timeout=FAREWELL)
-                for task in late:
-                    task.cancel()
-                await asyncio.gather(*late, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    while self._on_the_way:
+                        await asyncio.wait(self._on_the_way)
+            late = list(self._on_the_way)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _turn(self) -> bool:
         """Begin to send a mail; whether there was one."""
@@ -103,19 +109,33 @@ class Sender:
             await self._tidy()
             if len(self._on_the_way) >= AT_ONCE:
                 await asyncio.wait(self._on_the_way, return_when=asyncio.FIRST_COMPLETED)
-            async with self._pool.connection() as connection:
-                mail = await rows.claim(connection, self._clock.now())
+            # Who is told to stop in this moment has claimed a mail or has not: what is claimed is sent.
+            claiming = self._begin(self._claim(), "claim")
+            return await asyncio.shield(claiming)
         except (psycopg.OperationalError, PoolTimeout):
             return False
         except Exception as error:
             log.error("looking for due mails failed: %s", type(error).__name__)
             return False
-        if mail is None:
-            return False
-        task = asyncio.create_task(self._watched(mail), name=f"mail {mail.id}")
+
+    async def _claim(self) -> bool:
+        async with self._pool.connection() as connection:
+            mail = await rows.claim(connection, self._clock.now())
+        if mail is not None:
+            self._begin(self._watched(mail), f"mail {mail.id}")
+        return mail is not None
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=name)
         self._on_the_way.add(task)
-        task.add_done_callback(self._on_the_way.discard)
-        return True
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._on_the_way.discard(task)
+        if not task.cancelled():
+            # Nobody waits any more for a claim that fails while the sender stops.
+            task.exception()
 
     async def _rest(self) -> None:
         try:
