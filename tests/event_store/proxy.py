@@ -33,9 +33,9 @@ class Proxy:
 
     async def __aenter__(self) -> Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
         self.conninfo = make_conninfo(
-            self._original, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
+            self._original, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
         )
         return self
 
