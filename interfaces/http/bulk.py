@@ -98,11 +98,11 @@ class Bulk(Controller):
 
         Each line is answered by a line, in their order, while the rest still comes: `status` 201 with `id`
         and `version`, or the status and the words of a refusal. Empty lines are counted and not answered. One
-        account's refusal is nothing to the others; of lines that share a name the first has it. Read the answer
-        while sending: one that nobody reads is dropped. The last line says whether it is `complete`; where it is not, what follows the lines that are
-        answered was not carried out. With an Idempotency-Key the key and the number of a line make that line
-        repeatable: a bulk that broke off can be sent again as a whole, nobody is registered twice, and the
-        ids are the same.
+        account's refusal is nothing to the others; of lines that share a name the first has it. Read the
+        answer while sending: one that nobody reads is dropped. The last line says whether it is `complete`;
+        where it is not, what follows the lines that are answered was not carried out. With an Idempotency-Key
+        the key and the number of a line make that line repeatable: a bulk that broke off can be sent again as
+        a whole, nobody is registered twice, and the ids are the same.
         """
         context = await signed_in(request)
         require_admin(context.actor)
