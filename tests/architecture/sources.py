@@ -7,7 +7,9 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "application", "projections", "interfaces", "infrastructure")
@@ -33,9 +35,27 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """The functions of a file, each with its length in lines, decorators and docstring left out."""
-    for node in ast.walk(ast.parse(path.read_text())):
+class Shape(NamedTuple):
+    """What a file of Python is made of."""
+
+    says_why: bool
+    """It opens with a docstring."""
+    functions: dict[str, int]
+    """Each with its length in lines, decorators and docstring left out; of one name, the longest."""
+
+
+@cache
+def shape(path: Path) -> Shape:
+    """Of a file; parsed once, for there are a thousand."""
+    tree = ast.parse(path.read_text())
+    lengths: dict[str, int] = {}
+    for name, length in _functions(tree):
+        lengths[name] = max(length, lengths.get(name, 0))
+    return Shape(ast.get_docstring(tree) is not None, lengths)
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             last = node.end_lineno or node.lineno

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
-from tests.architecture.sources import PACKAGES, ROOT, functions, named, python_files, repository_files
+from tests.architecture.sources import PACKAGES, ROOT, named, python_files, repository_files, shape
 from tests.support.order import SLOW
 
 MAX_LINES = 300
 MAX_FUNCTION = 40
-
-LONG_ON_PURPOSE = {
-    # One table, a row per setting: a reader looks things up in it, and would not thank anybody for parts.
-    "infrastructure/settings/table.py",
-}
 
 LONG_FUNCTIONS_ON_PURPOSE = {
     # The composition root is read from top to bottom; cut up, it would have to be put together again.
@@ -39,20 +33,15 @@ HOSTS = re.compile(
 
 def test_no_file_is_longer_than_a_reader_likes() -> None:
     long = {named(path): len(path.read_text().splitlines()) for path in python_files()}
-    long = {name: lines for name, lines in long.items() if lines > MAX_LINES and name not in LONG_ON_PURPOSE}
+    long = {name: lines for name, lines in long.items() if lines > MAX_LINES}
     assert not long, f"split these: {long}"
-
-
-def test_every_exception_is_still_needed() -> None:
-    lines = {named(path): len(path.read_text().splitlines()) for path in python_files()}
-    assert {name for name in LONG_ON_PURPOSE if lines.get(name, 0) <= MAX_LINES} == set()
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
     found = {
         f"{named(path)}: {name}": lines
         for path in python_files()
-        for name, lines in functions(path)
+        for name, lines in shape(path).functions.items()
         if lines > MAX_FUNCTION
     }
     long = {name: lines for name, lines in found.items() if name not in LONG_FUNCTIONS_ON_PURPOSE}
@@ -60,7 +49,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 
 def test_every_module_opens_with_why_it_exists() -> None:
-    silent = [named(path) for path in python_files() if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [named(path) for path in python_files() if not shape(path).says_why]
     assert not silent, f"these lack a docstring: {silent}"
 
 

@@ -72,7 +72,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def test_every_field_of_the_settings_has_one_row_and_every_row_a_field() -> None:
     fields = [row.field for row in VARIABLES if row.field is not None]
     assert sorted(fields) == sorted(Settings.__struct_fields__), (
-        "A variable is a row in infrastructure/settings/table.py and a field in model.py beside it."
+        "A variable is a row in infrastructure/settings/table/ and a field in model.py beside it."
     )
 
 
