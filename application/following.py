@@ -104,6 +104,25 @@ def differences(user: User, account: Account, at: datetime) -> Iterator[Event]:
         yield _CLOSING[there.status](at=at)
 
 
+def staying(recorded: Sequence[Recorded], user: User, account: Account) -> Iterator[str]:
+    """What of a user stays different from the account there, and what to do about it.
+
+    No event takes these away from a user. `user` is what the history and all differences come to.
+    """
+    if account.username is None and user.username:
+        yield (
+            "/username: It has none there any more, and keeps the one it had here. Give it another one "
+            "there, or have an admin here do so."
+        )
+    if account.auth_provider != user.auth_provider:
+        yield "/auth_provider: Another one is named there than when it came, and here that one stays."
+    verified_here = any(
+        isinstance(one.event, events.Verified) and one.correlation_id != FOLLOWED for one in recorded
+    )
+    if account.verified_at is None and user.is_verified and not verified_here:
+        yield "/verified_at: Its email is not verified there any more, and stays verified here."
+
+
 _CLOSING: Final[dict[Status, Callable[..., Event]]] = {
     Status.ENABLED: events.Enabled,
     Status.DISABLED: events.Disabled,

@@ -13,6 +13,7 @@ from application.following import Following
 from application.importing import Offered, Source
 from domain.errors import Fault
 from domain.events import Dialect, Event, Imported
+from domain.values import user_id
 
 SHOWN = 20
 """Places that are named for each reason; the report names them all."""
@@ -189,7 +190,7 @@ def refused(offered: Offered, code: Code, *faults: Fault) -> Settled:
     return Settled(
         place=offered.place,
         outcome="refused",
-        id=account.id if account else None,
+        id=account.id if account else user_id(offered.key),
         code=code,
         faults=faults or (Fault(_POINTERS.get(code, ""), MEANINGS[code]),),
         unkept=offered.unkept,

@@ -62,8 +62,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     secret_hash: str | None = None
 
 
-def faults(account: Account, *, hash_known: Callable[[str], bool]) -> Iterator[Fault]:
-    """What keeps an account out. Names are kept as they are, so that old usernames need not meet our rule."""
+def faults(account: Account, *, hash_flaw: Callable[[str], str | None]) -> Iterator[Fault]:
+    """What keeps an account out. Names are kept as they are, so that old usernames need not meet our rule.
+
+    `hash_flaw` says why no secret could be checked against a hash; None where one can.
+    """
     if account.id == NOBODY:
         yield Fault("/id", "This id stands for nobody and cannot be an account's.")
     yield from check_email(account.email, "/email")
@@ -85,8 +88,10 @@ def faults(account: Account, *, hash_known: Callable[[str], bool]) -> Iterator[F
             # A year further, and another time zone has no such date.
             yield Fault(f"/{field}", f"A time lies between the years {MIN_YEAR} and {MAX_YEAR}.")
     hashed = account.secret_hash
-    if hashed is not None and (len(hashed) > MAX_HASH_CHARACTERS or not hash_known(hashed)):
-        yield Fault("/secret_hash", "No secret can be checked against a hash of this kind.")
+    if hashed is not None and len(hashed) > MAX_HASH_CHARACTERS:
+        yield Fault("/secret_hash", f"A hash has at most {MAX_HASH_CHARACTERS} characters.")
+    elif hashed is not None and (flaw := hash_flaw(hashed)):
+        yield Fault("/secret_hash", flaw)
 
 
 def _username(entered: str) -> Iterator[Fault]:
@@ -133,10 +138,12 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """What a source offers at one place (a line of a file, a row): an account, or why it cannot be read.
 
     `raw` is the row as it came, for the file of refused rows; None where it cannot be repeated. `unkept`
-    names what the row has and no account can keep.
+    names what the row has and no account can keep. `key` is the id as it stands there, whatever it is, where
+    that is known even of a row that is no account.
     """
 
     place: int
+    key: str = ""
     account: Account | None = None
     faults: tuple[Fault, ...] = ()
     raw: bytes | None = None

@@ -1,7 +1,8 @@
 """Hashes that other services made: which ones a secret can be checked against, and the check itself.
 
 Accounts that are brought in keep the hash they had; the next login replaces it by ours. Whatever would
-take seconds or much memory to check is not known here, so that nobody can have a login do heaps of work.
+take seconds or much memory to check is not known here, so that nobody can have a login do heaps of work;
+nor is what no library writes, such as numbers with leading zeros: others read it in another way.
 
 bcrypt:  `$2a$`, `$2b$`, `$2y$`; not `$2x$`, whose makers computed something else beyond ASCII
 argon2:  `$argon2id$v=19$m=65536,t=3,p=4$salt$hash` (RFC 9106, PHC string), `$argon2i$…`, also without `v`
@@ -38,7 +39,11 @@ MAX_DIGEST: Final = 128
 MAX_SALT: Final = 256
 
 _B64 = r"[A-Za-z0-9+/]+"
-_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
+_BCRYPT = re.compile(
+    r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}([./A-Za-z0-9])[./A-Za-z0-9]{30}([./A-Za-z0-9])", re.ASCII
+)
+_BCRYPT_ENDS: Final = (".Oeu", ".CGKOSWaeimquy26")
+"""The last characters of a salt and of a hash carry 2 and 4 bits: nobody writes others."""
 _ARGON2 = re.compile(
     rf"\$(argon2id|argon2i)\$(?:v=(16|19)\$)?m=(\d{{1,8}}),t=(\d{{1,6}}),p=(\d{{1,3}})\$({_B64})\$({_B64})",
     re.ASCII,
@@ -47,7 +52,7 @@ _SCRYPT = re.compile(
     rf"\$scrypt\$ln=(\d{{1,2}}),r=(\d{{1,3}}),p=(\d{{1,3}})\$({_B64}=*)\$({_B64}=*)", re.ASCII
 )
 _PBKDF2 = re.compile(
-    r"\$pbkdf2(?:-(sha1|sha256|sha512))?\$(?:i=)?(\d{1,8})(?:,l=\d{1,3})?"
+    r"\$pbkdf2(?:-(sha1|sha256|sha512))?\$(?:i=)?(\d{1,8})(?:,l=(\d{1,3}))?"
     r"\$([A-Za-z0-9+/.]*={0,2})\$([A-Za-z0-9+/.]+={0,2})",
     re.ASCII,
 )
@@ -62,30 +67,46 @@ Check = Callable[[bytes], bool]
 
 
 class _Unknown(Exception):
-    """The text is no hash that can be checked, or one that would cost too much."""
+    """The text is no hash that can be checked, or one that would cost too much; it says which."""
 
 
-def is_known(hashed: str) -> bool:
-    """Whether a login can be checked against a hash, in bounded time and memory; bcrypt's included."""
-    if found := _BCRYPT.fullmatch(hashed):
-        return 4 <= int(found[1]) <= MAX_BCRYPT_COST
-    return check_of(hashed) is not None
+_NO_KIND: Final = "No secret can be checked against a hash of this kind."
+_TOO_MUCH: Final = "To check a secret under the parameters of this hash takes too much, or is impossible."
+_NOT_CANONICAL: Final = "The hash is not written as its kind is: its base64 has stray bits (RFC 4648, 3.5)."
+_ZEROS: Final = "The hash is not written as its kind is: a number in it has leading zeros."
+
+
+def flaw_of(hashed: str) -> str | None:
+    """Why no login can be checked against a hash in bounded time and memory; None where one can."""
+    try:
+        if found := _BCRYPT.fullmatch(hashed):
+            _require(4 <= int(found[1]) <= MAX_BCRYPT_COST)
+            _require(found[2] in _BCRYPT_ENDS[0] and found[3] in _BCRYPT_ENDS[1], _NOT_CANONICAL)
+        else:
+            _made(hashed)
+    except _Unknown as unknown:
+        return str(unknown)
+    return None
 
 
 def check_of(hashed: str) -> Check | None:
-    """What checks a secret against a hash of another kind than bcrypt; None where the kind is not known."""
+    """What checks a secret against a hash of another kind than bcrypt; None where none can be."""
+    try:
+        return _made(hashed)
+    except _Unknown:
+        return None
+
+
+def _made(hashed: str) -> Check:
     for pattern, made in _KINDS:
         if found := pattern.fullmatch(hashed):
-            try:
-                return made(found)
-            except _Unknown:
-                return None
-    return None
+            return made(found)
+    raise _Unknown(_NO_KIND)
 
 
 def _argon2(found: re.Match[str]) -> Check:
     kind, _, memory, passes, lanes, salt, digest = found.groups()
-    kib, times, parallel = int(memory), int(passes), int(lanes)
+    kib, times, parallel = _number(memory), _number(passes), _number(lanes)
     _require(1 <= parallel <= MAX_LANES and 8 * parallel <= kib <= MAX_MEMORY_KIB)
     _require(times >= 1 and kib * times <= MAX_ARGON2_WORK)
     _require(8 <= len(_bytes(salt)) <= MAX_SALT and MIN_DIGEST <= len(_bytes(digest)) <= MAX_DIGEST)
@@ -106,7 +127,7 @@ def _argon2(found: re.Match[str]) -> Check:
 
 def _scrypt(found: re.Match[str]) -> Check:
     salt, digest = _bytes(found[4]), _digest(found[5])
-    derive = _scrypt_of(int(found[1]), int(found[2]), int(found[3]), salt, len(digest))
+    derive = _scrypt_of(_number(found[1]), _number(found[2]), _number(found[3]), salt, len(digest))
     return lambda secret: hmac.compare_digest(derive(secret), digest)
 
 
@@ -123,12 +144,13 @@ def _scrypt_of(exponent: int, block: int, lanes: int, salt: bytes, length: int) 
 
 def _pbkdf2(found: re.Match[str]) -> Check:
     # passlib writes '.' where base64 has '+'.
-    salt, digest = _bytes(found[3].replace(".", "+")), _digest(found[4].replace(".", "+"))
-    return _pbkdf2_of(found[1] or "sha1", int(found[2]), salt, digest)
+    salt, digest = _bytes(found[4].replace(".", "+")), _digest(found[5].replace(".", "+"))
+    _require(found[3] is None or _number(found[3]) == len(digest))
+    return _pbkdf2_of(found[1] or "sha1", _number(found[2]), salt, digest)
 
 
 def _django(found: re.Match[str]) -> Check:
-    return _pbkdf2_of(found[1], int(found[2]), found[3].encode(), _digest(found[4]))
+    return _pbkdf2_of(found[1], _number(found[2]), found[3].encode(), _digest(found[4]))
 
 
 def _pbkdf2_of(algorithm: str, rounds: int, salt: bytes, digest: bytes) -> Check:
@@ -144,7 +166,7 @@ def _firebase(found: re.Match[str]) -> Check:
     # scrypt makes a key, and what is kept is the project's own key encrypted with it.
     salt, signer, sealed = _bytes(found[3]) + _bytes(found[4]), _bytes(found[5]), _digest(found[6])
     _require(len(signer) == len(sealed))
-    derive = _scrypt_of(int(found[1]), int(found[2]), 1, salt, 64)
+    derive = _scrypt_of(_number(found[1]), _number(found[2]), 1, salt, 64)
 
     def check(secret: bytes) -> bool:
         cipher = Cipher(algorithms.AES(derive(secret)[:32]), modes.CTR(bytes(16))).encryptor()
@@ -186,12 +208,20 @@ def _digest(text: str) -> bytes:
 
 def _bytes(text: str) -> bytes:
     bare = text.rstrip("=")
+    padded = bare + "=" * (-len(bare) % 4)
     try:
-        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+        found = base64.b64decode(padded, validate=True)
     except binascii.Error:
-        raise _Unknown from None
+        raise _Unknown(_NOT_CANONICAL) from None
+    _require(text in (bare, padded) and base64.b64encode(found).decode() == padded, _NOT_CANONICAL)
+    return found
 
 
-def _require(fits: bool) -> None:
+def _number(text: str) -> int:
+    _require(text == "0" or not text.startswith("0"), _ZEROS)
+    return int(text)
+
+
+def _require(fits: bool, otherwise: str = _TOO_MUCH) -> None:
     if not fits:
-        raise _Unknown
+        raise _Unknown(otherwise)

@@ -38,9 +38,9 @@ class Checked(msgspec.Struct, frozen=True):
 class Ahead:
     """Chunks of checked rows, a few of them ahead."""
 
-    def __init__(self, offered: Iterator[Offered], hash_known: Callable[[str], bool]) -> None:
+    def __init__(self, offered: Iterator[Offered], hash_flaw: Callable[[str], str | None]) -> None:
         self._offered = offered
-        self._hash_known = hash_known
+        self._hash_flaw = hash_flaw
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[list[Checked] | Exception] = asyncio.Queue()
         self._room = threading.Semaphore(CHUNKS)
@@ -94,7 +94,7 @@ class Ahead:
     def _checked(self, offered: Offered) -> Checked:
         if offered.account is None or offered.faults:
             return Checked(offered, offered.faults or (Fault("", "The row holds no account."),))
-        return Checked(offered, tuple(faults(offered.account, hash_known=self._hash_known)))
+        return Checked(offered, tuple(faults(offered.account, hash_flaw=self._hash_flaw)))
 
     def _hand_over(self, chunk: list[Checked] | Exception) -> None:
         # Where the loop has gone, so has whoever wanted the chunk.

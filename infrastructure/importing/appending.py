@@ -53,7 +53,7 @@ class Appending:
 
     async def _append(self, offered: Offered, account: Account, event: Imported) -> Settled:
         change = self._change(account, event)
-        last: Exception = Unavailable()
+        last: Exception | None = None
         deadline = time.monotonic() + PATIENCE
         for _ in range(TRIES):
             try:
@@ -75,7 +75,7 @@ class Appending:
                 return settled(offered, "imported")
             else:
                 return settled(offered, "imported")
-        raise last
+        raise last or Unavailable
 
     def _change(self, account: Account, event: Imported) -> Change:
         user = User(id=account.id)

@@ -16,7 +16,7 @@ from typing import Final
 from application.following import Followed, FollowWanted, Notice
 from application.import_runs import Brought, Heard, ImportWanted, Place, Settled, refused
 from application.importing import Offered, Source, SourceLost
-from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.accounts.foreign_hashes import flaw_of
 from infrastructure.ending import told_to_end
 from infrastructure.event_store.appender import MAX_BATCH, Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
@@ -30,6 +30,9 @@ from infrastructure.standing import Keys, Standing, open_keys
 
 IN_FLIGHT: Final = 2 * MAX_BATCH
 """While one batch is stored, the next one forms."""
+
+IN_FLIGHT_BYTES: Final = 8 * 1024 * 1024
+"""Fewer are under way where rows are wide: each of them is in memory several times until it is stored."""
 
 LENIENCE: Final = 0.1
 """Seconds that a run may catch up after it was late."""
@@ -116,11 +119,12 @@ class _Walk:
         self._began = time.monotonic()
         self._due = self._began
         self._under_way: deque[tuple[Offered, Settled | asyncio.Future[Settled]]] = deque()
+        self._bytes_under_way = 0
         self._brought = Brought(dry_run=wanted.dry_run)
 
     async def through(self, source: Source) -> Brought:
         """Every row of a source, or those until the end is wanted."""
-        ahead = Ahead(source.offered(), is_known)
+        ahead = Ahead(source.offered(), flaw_of)
         try:
             await self._all_of(ahead)
         except SourceLost:
@@ -144,6 +148,7 @@ class _Walk:
                 if self._end.is_set():
                     break
                 self._under_way.append((row.offered, self._settled(row)))
+                self._bytes_under_way += len(row.offered.raw or b"")
                 await self._drain(IN_FLIGHT - 1)
         await self._drain(0)
         self._brought.stopped = self._end.is_set()
@@ -161,10 +166,15 @@ class _Walk:
 
     async def _drain(self, left: int) -> None:
         """Tell of rows in their order, until no more than so many are under way."""
-        while len(self._under_way) > left or (self._under_way and _is_settled(self._under_way[0][1])):
+        while self._under_way and (
+            len(self._under_way) > left
+            or self._bytes_under_way > IN_FLIGHT_BYTES
+            or _is_settled(self._under_way[0][1])
+        ):
             offered, settled = self._under_way[0]
             known = settled if isinstance(settled, Settled) else await settled
             self._under_way.popleft()
+            self._bytes_under_way -= len(offered.raw or b"")
             self._brought.count(known)
             self._heard(offered, known)
             self._progress(self._brought.rows)

@@ -17,7 +17,8 @@ from application.ports import Recorded, Unreadable
 from domain.errors import Unavailable
 from domain.events import Imported
 from infrastructure.event_store.log import EventReader
-from infrastructure.postgres.reads import INDEXES_ONLY, PointReads
+from infrastructure.postgres.lasting import INDEXES_ONLY
+from infrastructure.postgres.reads import PointReads
 
 PATIENCE = 60.0
 """Seconds for which an import waits for a database that is away or that others keep busy."""

@@ -14,10 +14,11 @@ import msgspec
 
 from application.import_runs import UnfitSource
 from application.importing import Offered, SourceLost
+from domain.errors import Fault
 from infrastructure.accounts.foreign_hashes import FirebaseParameters, firebase_hash
-from infrastructure.importing.elements import NoSuchArray, Torn, elements
+from infrastructure.importing.elements import Element, NoSuchArray, Odd, Torn, elements
 from infrastructure.importing.lines import TOO_LONG
-from infrastructure.importing.rows import MAX_UNKEPT, account_of, broken
+from infrastructure.importing.rows import MAX_UNKEPT, NotReadable, account_of, broken, parsed
 
 FIREBASE_IDS: Final = UUID("9a2d6f1e-7b34-5c1d-8e90-4f2b6a7c3d15")
 """The name space of the ids that users of Firebase get: the same user always gets the same one."""
@@ -32,7 +33,16 @@ _FIREBASE: Final = frozenset(
      "disabled", "lastSignedInAt", "validSince", "passwordUpdatedAt")
 )  # fmt: skip
 
+_ODD: Final = {
+    Odd.TOO_LONG: TOO_LONG,
+    Odd.NO_OBJECT: "This element of `users` is no object: it is a text, a number, null or an array.",
+}
+
 Fields = dict[str, Any]
+
+
+class _NoFlag(Exception):
+    """A field that says yes or no says neither; its name is the text."""
 
 
 class ExportSource:
@@ -72,15 +82,19 @@ class ExportSource:
         assert self._stream is not None
         return contextlib.nullcontext(self._stream)
 
-    def _offered(self, place: int, element: bytes | None) -> Offered:
-        if element is None:
-            return Offered(place=place, faults=broken(TOO_LONG).faults)
+    def _offered(self, place: int, element: Element) -> Offered:
+        if isinstance(element, Odd):
+            return Offered(place=place, faults=broken(_ODD[element]).faults)
         try:
-            found = msgspec.json.decode(element, type=dict[str, Any])
-            fields = self._fields(found)
-        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, AttributeError, LookupError):
+            found = parsed(element)
+            fields = self._fields(found.value)
+        except NotReadable as error:
+            return Offered(place=place, faults=broken(str(error)).faults)
+        except _NoFlag as error:
+            return Offered(place=place, faults=(Fault(f"/{error}", "This is neither true nor false."),))
+        except (ValueError, TypeError, AttributeError, LookupError):
             return Offered(place=place, faults=broken("This is no user as that service exports them.").faults)
-        unkept = tuple(sorted(fields.pop("unkept")))[:MAX_UNKEPT]
+        unkept = (*found.unkept, *sorted(fields.pop("unkept")))[:MAX_UNKEPT]
         read = account_of(fields)
         raw = msgspec.json.encode({key: value for key, value in fields.items() if value is not None})
         return Offered(place=place, account=read.account, faults=read.faults, raw=raw, unkept=unkept)
@@ -97,9 +111,9 @@ def keycloak(found: Fields) -> Fields:
         "first_name": found.get("firstName"),
         "last_name": found.get("lastName"),
         "private_metadata": found.get("attributes"),
-        "status": "enabled" if found.get("enabled", True) else "disabled",
+        "status": "enabled" if _flag(found, "enabled", otherwise=True) else "disabled",
         "created_at": at,
-        "verified_at": at if found.get("emailVerified") else None,
+        "verified_at": at if _flag(found, "emailVerified") else None,
         "secret_hash": _keycloak_hash(found.get("credentials") or []),
         "unkept": [key for key in found.keys() - _KEYCLOAK if found[key]],
     }
@@ -109,8 +123,8 @@ def _keycloak_hash(credentials: list[Fields]) -> str | None:
     for credential in credentials:
         if credential.get("type") != "password":
             continue
-        how = msgspec.json.decode(credential["credentialData"])
-        kept = msgspec.json.decode(credential["secretData"])
+        how = parsed(credential["credentialData"].encode()).value
+        kept = parsed(credential["secretData"].encode()).value
         salt, digest = kept["salt"].rstrip("="), kept["value"].rstrip("=")
         name, rounds = how["algorithm"], how["hashIterations"]
         if name == "argon2":
@@ -138,9 +152,9 @@ def firebase(parameters: FirebaseParameters | None) -> Callable[[Fields], Fields
             "name": found.get("displayName"),
             "profile_picture": found.get("photoUrl"),
             "private_metadata": {"firebase_id": found["localId"]},
-            "status": "disabled" if found.get("disabled") else "enabled",
+            "status": "disabled" if _flag(found, "disabled") else "enabled",
             "created_at": at,
-            "verified_at": at if found.get("emailVerified") else None,
+            "verified_at": at if _flag(found, "emailVerified") else None,
             "secret_hash": hashed,
             "unkept": [key for key in found.keys() - _FIREBASE if found[key]],
         }
@@ -155,6 +169,16 @@ def firebase_parameters(file: Path) -> FirebaseParameters:
     except (OSError, msgspec.MsgspecError):
         needed = ", ".join(field.encode_name for field in msgspec.structs.fields(FirebaseParameters))
         raise UnfitSource(f"{file} holds no parameters: a JSON object with {needed}.") from None
+
+
+def _flag(found: Fields, name: str, *, otherwise: bool = False) -> bool:
+    """What a field says that is true, false or not there; the text "false" is neither. Raises _NoFlag."""
+    value = found.get(name)
+    if value is None:
+        return otherwise
+    if not isinstance(value, bool):
+        raise _NoFlag(name)
+    return value
 
 
 def _time(milliseconds: object) -> str | None:

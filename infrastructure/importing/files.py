@@ -9,12 +9,11 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from application.import_runs import UnfitSource
 from application.importing import Offered, SourceLost
+from domain.errors import Fault
 from infrastructure.importing.lines import MAX_LINE, TOO_LONG, Line, count, lines
-from infrastructure.importing.rows import NEEDED, Read, account_of, broken, read_json
+from infrastructure.importing.rows import NEEDED, NotReadable, Read, account_of, broken, parsed, read_json
 
 TORN = "The file ends in the middle of this row."
 _JSON_COLUMNS = ("tags", "metadata", "private_metadata")
@@ -139,13 +138,16 @@ class CsvSource:
         found: dict[str, Any] = {
             name: value for name, value in zip(self._columns, values, strict=True) if value
         }
+        unkept: set[str] = set()
         for name in _JSON_COLUMNS:
             if name in found:
-                read = read_cell(found[name])
-                if isinstance(read, Read):
-                    return read
-                found[name] = read
-        return account_of(found)
+                try:
+                    cell = parsed(found[name].encode())
+                except NotReadable as error:
+                    return Read(faults=(Fault(f"/{name}", f"The field is to hold JSON. {error}"),))
+                found[name] = cell.value
+                unkept.update(cell.unkept)
+        return account_of(found, tuple(unkept))
 
 
 def _head(line: Line | None) -> tuple[bytes, Sequence[str]]:
@@ -164,14 +166,6 @@ def _head(line: Line | None) -> tuple[bytes, Sequence[str]]:
     if len(set(names)) != len(names):
         raise UnfitSource("The first line of the file names a column twice.")
     return line.data, names
-
-
-def read_cell(text: str) -> Any:
-    """What a cell holds as JSON, or a Read that says it holds none."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        return broken("A field that holds JSON (tags, metadata, private_metadata) cannot be read.")
 
 
 class _Unread:

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -21,12 +22,13 @@ import psycopg
 from application.following import CannotFollow, Followed, FollowWanted, Notice
 from application.import_runs import UnfitSource
 from domain.values import user_id
-from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.accounts.foreign_hashes import flaw_of
 from infrastructure.ending import told_to_end
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
-from infrastructure.importing.followed import FollowedAccounts
-from infrastructure.importing.originals import LOOK, NotAnOriginal, Original, source_of
+from infrastructure.importing.followed import FollowedAccounts, Taken
+from infrastructure.importing.names import Names
+from infrastructure.importing.originals import LOOK, Dated, NotAnOriginal, Original, source_of
 from infrastructure.importing.taking import Taking
 from infrastructure.standing import Keys, Standing
 
@@ -98,8 +100,10 @@ async def open_follower(
         log = PostgresEventLog(streams, appender, keys.mapper, keys.keyring, conninfo)
         followed = FollowedAccounts(connection, original.known_as)
         await followed.open()
+        names = Names(log, followed, keys.keyring)
         try:
-            yield Follower(original, Taking(log, followed, is_known, notice), followed, moved, ended)
+            taking = Taking(log, followed, flaw_of, notice, names, partial(rows_of, original))
+            yield Follower(original, taking, followed, moved, ended)
         finally:
             await streams.close()
 
@@ -155,10 +159,10 @@ class Follower:
 
     async def _look(self, since: datetime) -> tuple[bool, datetime | None]:
         """Whether anything had changed, and the time to go on from where there is more to read."""
-        rows = await asyncio.to_thread(self._original.changed_since, since)
-        found = await self._taking.take(rows)
+        page = await asyncio.to_thread(self._original.changed_since, since)
+        found = await self._compare(page)
         self._moved(self.count)
-        return found, rows[-1][1] if len(rows) == LOOK else None
+        return found, page[-1][1] if len(page) == LOOK else None
 
     async def _sweep(self, *, anew: bool = False) -> float:
         """Compare the times of all rows, then look for who is gone; when the next sweep is due."""
@@ -169,23 +173,27 @@ class Follower:
             if self._ended.is_set():
                 return began
         await self._close_who_is_gone()
+        self._taking.tell_of_the_rest()
         self._moved(self.count)
         return time.monotonic() + max(SWEEP_EVERY, 10 * (time.monotonic() - began))
 
-    async def _compare(self, page: Sequence[tuple[str, datetime | None]], *, anew: bool) -> None:
+    async def _compare(self, page: Sequence[tuple[str, datetime | None]], *, anew: bool = False) -> bool:
+        """Take those of a page whose time is not the one that was taken; whether any of them had changed."""
         ids = [found for text, _ in page if (found := user_id(text))]
         taken = await self._followed.taken(ids)
         differ = [
             text
             for text, changed in page
-            if anew or (found := user_id(text)) is None or taken.get(found, _NEVER) != changed
+            if anew or (found := user_id(text)) is None or taken.get(found, _NEVER).changed != changed
         ]
+        moved = False
         for start in range(0, len(differ), ROWS):
-            if self._ended.is_set():
-                return
-            rows = await asyncio.to_thread(self._original.of, differ[start : start + ROWS])
-            await self._taking.take(rows, anew=anew)
-            self._moved(self.count)
+            async for rows in rows_of(self._original, differ[start : start + ROWS]):
+                if self._ended.is_set():
+                    return moved
+                moved |= await self._taking.take(rows, anew=anew)
+                self._moved(self.count)
+        return moved
 
     async def _close_who_is_gone(self) -> None:
         gone: list[UUID] = []
@@ -203,4 +211,11 @@ class Follower:
         await self._taking.close(gone)
 
 
-_NEVER: Final = datetime.min  # noqa: DTZ901 - times are those of the other database, in UTC without a zone
+async def rows_of(original: Original, ids: Sequence[str]) -> AsyncIterator[list[Dated]]:
+    """The rows of some ids, in pages that memory bears."""
+    pages = original.of(ids)
+    while (page := await asyncio.to_thread(next, pages, None)) is not None:
+        yield page
+
+
+_NEVER: Final = Taken(datetime.min)  # noqa: DTZ901 - times there are in UTC without a zone

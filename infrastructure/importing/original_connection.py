@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, LiteralString, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Final, LiteralString, TypeVar, cast
 
 import psycopg
+from psycopg import capabilities
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Composed
 
@@ -20,6 +21,9 @@ _BEGIN: Final[LiteralString] = (
 )
 
 _DEFAULTS: Final = {"connect_timeout": "10", "application_name": "usersd import", "tcp_user_timeout": "30000"}
+
+_FEW: Final = 8 if capabilities.has_stream_chunked() else 1
+"""Rows that come at once where each of them may be wide."""
 
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -62,13 +66,22 @@ class Lasting:
 
     def rows(self, query: SQL | Composed, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Raises SourceLost when nobody has answered for as long as the patience lasts."""
+        return self.page(query, values)[0]
+
+    def page(
+        self, query: SQL | Composed, values: Sequence[Any], most: int | None = None
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        """Rows, and whether these are all: no more are read once their texts have `most` characters.
+
+        Raises as `rows`.
+        """
         deadline, pause = time.monotonic() + self._patience, 0.05
         while True:
             try:
                 connection = self._connected()
                 connection.execute(_BEGIN)
-                found: list[tuple[Any, ...]] = connection.execute(query, values or None).fetchall()
-                connection.execute("COMMIT")
+                found = _up_to(connection, query, values, most)
+                connection.execute("COMMIT" if found[1] else "ROLLBACK")
             except _LOST as error:
                 self.close()
                 if time.monotonic() + pause >= deadline:
@@ -106,6 +119,24 @@ class Lasting:
             info = self._connection.info
             self.place = (info.host, str(info.port), info.dbname)
         return self._connection
+
+
+def _up_to(
+    connection: psycopg.Connection[Any], query: SQL | Composed, values: Sequence[Any], most: int | None
+) -> tuple[list[tuple[Any, ...]], bool]:
+    if most is None:
+        return connection.execute(query, values or None).fetchall(), True
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    read = cast("Generator[tuple[Any, ...]]", connection.cursor().stream(query, values or None, size=_FEW))
+    with closing(read) as stream:
+        # A few at a time, so that what is not wanted is never here at once.
+        for row in stream:
+            rows.append(row)
+            size += sum([len(value) for value in row if value.__class__ is str])
+            if size >= most:
+                return rows, False
+    return rows, True
 
 
 def _said(error: psycopg.Error) -> str:

@@ -12,6 +12,8 @@ from application.importing import Account, Offered
 from domain.errors import Fault
 from domain.events import Dialect
 from domain.values import user_id
+from infrastructure.importing.lines import TOO_LONG
+from infrastructure.importing.rows import NotReadable, parsed
 
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When an account was created that nobody has noted a time of."""
@@ -23,13 +25,15 @@ _TEXTS: Final = (
     "first_name", "last_name", "name", "profile_picture", "auth_provider", "updated_by",
 )  # fmt: skip
 
-_object = msgspec.json.Decoder(dict[str, Any]).decode
 _list = msgspec.json.Decoder(list[str | None]).decode
 _encode = msgspec.json.Encoder().encode
 
 
 def offered_by(place: int, row: Mapping[str, Any], dialect: Dialect) -> Offered:
     """What a row offers, and what of it no account can keep."""
+    key = row["id"] or ""
+    if row["is_too_wide"]:
+        return Offered(place=place, key=key, faults=(Fault("", TOO_LONG),))
     read = _Reading(row)
     fields = read.fields() | {"dialect": dialect}
     if dialect == "magistrala" and fields["name"]:
@@ -39,8 +43,8 @@ def offered_by(place: int, row: Mapping[str, Any], dialect: Dialect) -> Offered:
     raw = _encode({field: value for field, value in fields.items() if value not in (None, "", [], {})})
     unkept = tuple(read.unkept)
     if read.faults:
-        return Offered(place=place, faults=tuple(read.faults), raw=raw, unkept=unkept)
-    return Offered(place=place, account=Account(**fields), raw=raw, unkept=unkept)
+        return Offered(place=place, key=key, faults=tuple(read.faults), raw=raw, unkept=unkept)
+    return Offered(place=place, key=key, account=Account(**fields), raw=raw, unkept=unkept)
 
 
 class _Reading:
@@ -98,10 +102,15 @@ class _Reading:
         if text is None or text in ("", "null"):
             return {}
         try:
-            return _object(text)
-        except (msgspec.MsgspecError, RecursionError):
-            self.faults.append(Fault(f"/{field}", "It is not a JSON object with numbers that can be kept."))
+            found = parsed(text.encode())
+        except NotReadable as error:
+            self.faults.append(Fault(f"/{field}", f"It is no JSON that can be kept. {error}"))
             return {}
+        if not isinstance(found.value, dict):
+            self.faults.append(Fault(f"/{field}", "It is not a JSON object."))
+            return {}
+        self.unkept += [each for each in found.unkept if each not in self.unkept]
+        return found.value
 
     def _one_of(self, field: str, known: Mapping[str, str], otherwise: str) -> str:
         value = self._row.get(field)

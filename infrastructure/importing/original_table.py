@@ -9,6 +9,7 @@ import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 
 from domain.events import Dialect
+from infrastructure.importing.lines import MAX_LINE
 from infrastructure.importing.original_connection import NotAnOriginal
 
 _COLUMNS: Final = """
@@ -40,6 +41,10 @@ _TIMES: Final = ("created_at", "updated_at", "verified_at")
 _ID_TYPES: Final[dict[str, LiteralString]] = {
     "uuid": "uuid", "character varying": "text", "text": "text", "character": "bpchar",
 }  # fmt: skip
+
+_BOUNDED: Final = ("uuid", "smallint", "integer", "bigint", "boolean", "timestamp without time zone",
+                   "timestamp with time zone")  # fmt: skip
+"""Types of columns whose values are short, whoever wrote them."""
 
 _ENDS: Final[LiteralString] = "'1900-01-01' AND '9999-12-30'"
 """What is earlier stands for no time at all; what is later, infinity too, has no clock ever shown."""
@@ -170,14 +175,25 @@ def _table(connection: psycopg.Connection[Any], schema: str, relation: str, colu
 
 def _readings(columns: dict[str, str]) -> dict[str, Composable]:
     read: dict[str, Composable] = {}
+    wide: list[Composable] = []
+
+    def text(field: str, column: str, reading: Composable) -> None:
+        if columns[column] not in _BOUNDED:
+            # What no account can have stays there: it would only fill the memory here.
+            wide.append(SQL("coalesce(octet_length({}), 0)").format(reading))
+            within = SQL("CASE WHEN octet_length({}) <= {} THEN {} END")
+            reading = within.format(reading, MAX_LINE, reading)
+        read[field] = reading
+
     for field, names in _SAME.items():
         column = next(name for name in names if name in columns)
-        read[field] = SQL("t.{}::text").format(Identifier(column))
+        text(field, column, SQL("t.{}::text").format(Identifier(column)))
     for field in _TEXTS:
         if field in columns:
-            read[field] = SQL("t.{}::text").format(Identifier(field))
+            text(field, field, SQL("t.{}::text").format(Identifier(field)))
     if "tags" in columns:
-        read["tags"] = SQL("to_jsonb(t.tags)::text")
+        text("tags", "tags", SQL("to_jsonb(t.tags)::text"))
+    read["is_too_wide"] = SQL("{} > {}").format(SQL(" + ").join(wide) if wide else SQL("0"), MAX_LINE)
     for field in _TIMES:
         zoned = columns.get(field, "") == "timestamp with time zone"
         if zoned or columns.get(field, "") == "timestamp without time zone":

@@ -25,6 +25,8 @@ from infrastructure.importing.original_table import find_table
 __all__ = ["NotAnOriginal", "Original", "source_of"]
 
 PAGE: Final = 1000
+PAGE_CHARACTERS: Final = 4 * 1024 * 1024
+"""Rows may be wide: a page ends where it has so many."""
 WIDE_PAGE: Final = 10_000
 """Rows of a page where only ids and times are read."""
 
@@ -35,6 +37,9 @@ PATIENCE: Final = 60.0
 """Seconds for which a database that is away is waited for."""
 
 _NOTHING: Final = SQL("")
+
+Dated = tuple[Offered, datetime | None]
+"""A row, and when it was changed last."""
 
 
 def source_of(dsn: str, dialect: str, *, patience: float = PATIENCE) -> Original:
@@ -80,22 +85,38 @@ class Original:
     def offered(self, after: int = 0) -> Iterator[Offered]:
         """Every row in the order of the ids. A place is a row's number in that order as it is now."""
         try:
-            place, values = after, list[Any]()
+            place, values, limit = after, list[Any](), PAGE
             condition: Composable = SQL("")
             start: Composable = SQL("OFFSET {}").format(after) if after else SQL("")
-            while rows := self._page(condition, values, SQL("ORDER BY t.id LIMIT {} ").format(PAGE) + start):
+            while True:
+                order = SQL("ORDER BY t.id LIMIT {} ").format(limit) + start
+                rows, whole = self._page(condition, values, order)
+                if not rows:
+                    return
                 for row in rows:
                     place += 1
                     yield self._offered(place, row)
+                # The next rows are likely to be as wide as these.
+                limit = min(2 * limit, PAGE) if whole else len(rows)
                 condition, start = SQL("WHERE t.id > {}").format(self._table.id_placeholder), SQL("")
                 values = [rows[-1][0]]
         finally:
             self.close()
 
-    def of(self, ids: Sequence[str]) -> list[tuple[Offered, datetime | None]]:
-        """The rows of some ids, those that there still are, each with the time of its last change."""
+    def of(self, ids: Sequence[str]) -> Iterator[list[Dated]]:
+        """The rows of some ids, those that there still are, each with the time of its last change.
+
+        Wide ones come page by page, each page the earliest change first.
+        """
         condition = SQL("WHERE t.id = ANY({})").format(self._table.ids_placeholder)
-        return self._dated(condition, [list(ids)], SQL("ORDER BY {} NULLS FIRST").format(self._table.changed))
+        order = SQL("ORDER BY {} NULLS FIRST").format(self._table.changed)
+        changed = SQL(", {} AS changed").format(self._table.changed)
+        left, whole = list(ids), False
+        while left and not whole:
+            rows, whole = self._page(condition, [left], order, changed)
+            read = {row[0] for row in rows}
+            left = [one for one in left if one not in read]
+            yield [(self._offered(0, row), row[-1]) for row in rows]
 
     def ids_of(self, ids: Sequence[UUID]) -> list[str]:
         """Those of some ids that there still are."""
@@ -105,11 +126,13 @@ class Original:
             row[0] for row in self._rows(query.format(self._table.name, self._table.ids_placeholder), [asked])
         ]
 
-    def changed_since(self, time: datetime) -> list[tuple[Offered, datetime | None]]:
-        """Up to LOOK rows that were changed at a time or after it, the earliest change first."""
-        condition = SQL("WHERE {} >= %s").format(self._table.changed)
-        order = SQL("ORDER BY {} LIMIT {}").format(self._table.changed, LOOK)
-        return self._dated(condition, [time], order)
+    def changed_since(self, time: datetime) -> list[tuple[str, datetime | None]]:
+        """The ids of up to LOOK rows that were changed at a time or after it, the earliest change first."""
+        query = SQL(
+            "SELECT t.id::text, {changed} FROM {} AS t WHERE {changed} >= %s ORDER BY {changed} LIMIT {}"
+        )
+        made = query.format(self._table.name, LOOK, changed=self._table.changed)
+        return [(row[0], row[1]) for row in self._rows(made, [time])]
 
     def times(self) -> Iterator[list[tuple[str, datetime | None]]]:
         """Every id with the time of its last change, page by page."""
@@ -133,21 +156,21 @@ class Original:
     def close(self) -> None:
         self._database.close()
 
-    def _dated(
-        self, condition: Composable, values: list[Any], order: Composable
-    ) -> list[tuple[Offered, datetime | None]]:
-        rows = self._page(condition, values, order, SQL(", {} AS changed").format(self._table.changed))
-        return [(self._offered(0, row), row[-1]) for row in rows]
-
     def _page(
         self, condition: Composable, values: list[Any], rest: Composable, more: Composable = _NOTHING
-    ) -> list[tuple[Any, ...]]:
+    ) -> tuple[list[tuple[Any, ...]], bool]:
         query = SQL("SELECT {}{} FROM {} AS t {} {}")
-        return self._rows(query.format(self._table.selected, more, self._table.name, condition, rest), values)
+        made = query.format(self._table.selected, more, self._table.name, condition, rest)
+        return self._asked(made, values, PAGE_CHARACTERS)
 
     def _rows(self, query: Composed | SQL, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._asked(query, values, None)[0]
+
+    def _asked(
+        self, query: Composed | SQL, values: Sequence[Any], most: int | None
+    ) -> tuple[list[tuple[Any, ...]], bool]:
         try:
-            return self._database.rows(query, values)
+            return self._database.page(query, values, most)
         except psycopg.ProgrammingError:
             raise SourceLost(
                 f"The table {self._table.relation} was changed or closed to this user while it was read. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +33,11 @@ _EXPECTED: Final[Mapping[str, str]] = {
 _PLACE: Final = re.compile(r" - at `\$\.(\w+)")
 _KEYS: Final = re.compile(rb'"[ \t\r\n]*:')
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
+_LONG: Final = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE][+-]?[0-9]{3}")
+"""Fifteen digits and a small exponent are what every number of IEEE 754 keeps."""
+
+LOST_DIGITS: Final = "digits of a number beyond IEEE 754"
+"""What a row has and no account keeps where a real number is longer than a double."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -42,39 +48,77 @@ class Read(msgspec.Struct, frozen=True):
     unkept: tuple[str, ...] = ()
 
 
+class NotReadable(ValueError):
+    """What should be JSON cannot be read, or not in one way only; the text says why."""
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """The value of a JSON text, and what of it no value can hold."""
+
+    value: Any
+    unkept: tuple[str, ...] = ()
+
+
 def read_json(line: bytes) -> Read:
     """A row that is one JSON object (RFC 8259) in UTF-8."""
     try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        return broken(f"This is not UTF-8: byte {error.start} of the row belongs to another encoding.")
+        found = parsed(line)
+    except NotReadable as error:
+        return broken(str(error))
+    if not isinstance(found.value, dict):
+        return broken("A row is one JSON object.")
+    return account_of(found.value, found.unkept)
+
+
+def parsed(data: bytes) -> Parsed:
+    """What a JSON text holds, where nobody can read it in another way. Raises NotReadable."""
     try:
-        found = msgspec.json.decode(line)
+        data.decode()
+    except UnicodeDecodeError as error:
+        text = f"This is not UTF-8: byte {error.start} of the row belongs to another encoding."
+        raise NotReadable(text) from None
+    try:
+        found = msgspec.json.decode(data)
     except RecursionError:
-        return broken("The JSON is nested too deep.")
+        raise NotReadable("The JSON is nested too deep.") from None
     except msgspec.MsgspecError as error:
         at = _BYTE.search(str(error))
-        return broken("This is not JSON (RFC 8259)" + (f": see byte {at[1]} of the row." if at else "."))
-    if not isinstance(found, dict):
-        return broken("A row is one JSON object.")
+        where = f": see byte {at[1]} of the row." if at else "."
+        raise NotReadable(f"This is not JSON (RFC 8259){where}") from None
     # Every key ends like this, and so do some values: only where there are more of these than keys can one
     # of them have stood twice.
-    if len(_KEYS.findall(line)) != _keys(found):
+    keys, has_real = _survey(found)
+    if len(_KEYS.findall(data)) != keys:
         try:
-            json.loads(line, object_pairs_hook=_each_key_once)
+            json.loads(data, object_pairs_hook=_each_key_once)
         except _Twice:
-            return broken("A key stands twice in one object, and nobody can know which of its values holds.")
+            text = "A key stands twice in one object, and nobody can know which of its values holds."
+            raise NotReadable(text) from None
         except (ValueError, RecursionError):
             # What msgspec reads and this does not is a number or a depth that could not be kept either.
-            return broken("This JSON cannot be read safely.")
-    return account_of(found)
+            raise NotReadable("This JSON cannot be read safely.") from None
+    lost = has_real and _LONG.search(data) is not None and _loses_digits(data)
+    return Parsed(found, (LOST_DIGITS,) if lost else ())
 
 
-def account_of(found: Mapping[str, Any]) -> Read:
+def _loses_digits(data: bytes) -> bool:
+    lost = False
+
+    def hear(written: str) -> float:
+        nonlocal lost
+        number = float(written)
+        lost = lost or Decimal(written) != Decimal(repr(number))
+        return number
+
+    msgspec.json.Decoder(float_hook=hear).decode(data)
+    return lost
+
+
+def account_of(found: Mapping[str, Any], unkept: tuple[str, ...] = ()) -> Read:
     """The account that a row's values make. A value of null is as good as none."""
-    known, unkept = found, tuple[str, ...]()
+    known = found
     if not found.keys() <= FIELDS:
-        unkept = tuple(_name(key) for key in sorted(found.keys() - FIELDS)[:MAX_UNKEPT])
+        unkept += tuple(_name(key) for key in sorted(found.keys() - FIELDS)[:MAX_UNKEPT])
         known = {key: value for key, value in found.items() if key in FIELDS}
     if None in known.values():
         known = {key: value for key, value in known.items() if value is not None}
@@ -101,16 +145,20 @@ def _name(key: str) -> str:
     return plain if re.fullmatch(r"[\w .:/-]+", plain, re.ASCII) else "(a key that is no plain word)"
 
 
-def _keys(value: Any) -> int:
-    """How many keys there are in a value, at any depth: nested as deep as the decoder goes, too."""
-    count, inside = 0, [value]
+def _survey(value: Any) -> tuple[int, bool]:
+    """How many keys there are in a value, at any depth, and whether there is a real number in it."""
+    keys, has_real, inside = 0, False, [value]
     while inside:
         one = inside.pop()
-        if isinstance(one, dict):
-            count += len(one)
-            one = one.values()
-        inside += [each for each in one if isinstance(each, dict | list)]
-    return count
+        kind = one.__class__
+        if kind is dict:
+            keys += len(one)
+            inside.extend(one.values())
+        elif kind is list:
+            inside.extend(one)
+        elif kind is float:
+            has_real = True
+    return keys, has_real
 
 
 class _Twice(Exception):

@@ -18,7 +18,7 @@ from application.exporting import AccountsExported, ExportRefused
 from application.importing import Account, faults, imported
 from domain import events
 from domain.user import fold
-from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.accounts.foreign_hashes import flaw_of
 from infrastructure.exporting import accounts
 from infrastructure.exporting.private_file import private_file
 from tests.exporting.operating import exports, quietly
@@ -68,7 +68,7 @@ async def test_an_import_would_make_of_each_line_the_user_that_the_log_has(
     assert [account.id for account in found] == sorted(said)
     assert {account.status for account in found} >= {"deleted", "disabled", "enabled"}
     assert {account.dialect for account in found} == {"magistrala", "mainflux"}
-    assert [fault for account in found for fault in faults(account, hash_known=is_known)] == []
+    assert [fault for account in found for fault in faults(account, hash_flaw=flaw_of)] == []
 
 
 async def test_rows_that_lag_are_folded_from_the_log_and_come_to_the_same(

@@ -143,7 +143,7 @@ async def test_what_is_imported_beside_a_running_service_is_listed(client: Clien
 )
 def test_what_cannot_be_kept_is_named(changes: dict[str, Any], pointer: str) -> None:
     account = msgspec.convert(row(1, **changes), Account)
-    found = list(faults(account, hash_known=lambda hashed: hashed.startswith("$")))
+    found = list(faults(account, hash_flaw=lambda hashed: None if hashed.startswith("$") else "no hash"))
     assert [fault.pointer for fault in found] == [pointer]
 
 

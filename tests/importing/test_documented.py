@@ -10,7 +10,7 @@ import msgspec
 
 from application.import_runs import MEANINGS
 from application.importing import Account, faults
-from infrastructure.accounts.foreign_hashes import is_known
+from infrastructure.accounts.foreign_hashes import flaw_of
 from infrastructure.importing.files import CsvSource, NdjsonSource
 from interfaces.cli.importing import import_
 
@@ -31,7 +31,7 @@ def test_the_examples_are_accounts_that_can_be_kept() -> None:
     for each in offered:
         assert each.account is not None, each.faults
         assert not each.unkept
-        assert not list(faults(each.account, hash_known=is_known))
+        assert not list(faults(each.account, hash_flaw=flaw_of))
 
 
 def test_every_field_is_in_the_table() -> None:

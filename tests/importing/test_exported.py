@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from application.import_runs import UnfitSource
 from application.importing import faults
-from infrastructure.accounts.foreign_hashes import FirebaseParameters, check_of, is_known
+from infrastructure.accounts.foreign_hashes import FirebaseParameters, check_of, flaw_of
 from infrastructure.importing import elements as scanning
-from infrastructure.importing.elements import NoSuchArray, Torn, elements
+from infrastructure.importing.elements import NoSuchArray, Odd, Torn, elements
 from infrastructure.importing.exported import ExportSource, firebase, keycloak
 from infrastructure.importing.files import NdjsonSource
 from tests.importing.accounts import SECRET
@@ -44,7 +44,7 @@ JSON = st.recursive(
 
 @given(
     st.dictionaries(st.text(max_size=6) | st.just("user"), JSON, max_size=3),
-    st.lists(st.dictionaries(st.text(max_size=6) | st.just("users"), JSON, max_size=3), max_size=4),
+    st.lists(st.dictionaries(st.text(max_size=6) | st.just("users"), JSON, max_size=3) | JSON, max_size=4),
     st.dictionaries(st.text(max_size=6), JSON, max_size=2),
     st.booleans(),
     st.integers(1, 40),
@@ -58,14 +58,16 @@ def test_the_elements_of_an_array_are_found_wherever_a_block_ends(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scanning, "_BLOCK", block)
         found = list(elements(io.BytesIO(text.encode("utf-8", "surrogatepass")), "users"))
-    assert [json.loads(each or b"") for each in found] == users
+    assert [json.loads(each) if isinstance(each, bytes) else each for each in found] == [
+        each if isinstance(each, dict) else Odd.NO_OBJECT for each in users
+    ]
 
 
 @given(st.binary(max_size=200) | st.text('{}[]"\\:,users', max_size=60).map(str.encode), st.integers(1, 9))
 def test_no_bytes_break_the_search_for_elements(data: bytes, limit: int) -> None:
     try:
         for element in elements(io.BytesIO(b'{"users":[' + data), "users", limit):
-            assert element is None or len(element) <= limit
+            assert isinstance(element, Odd) or len(element) <= limit
     except (Torn, NoSuchArray):
         pass
 
@@ -167,7 +169,7 @@ def test_a_user_of_firebase_gets_an_id_and_opens_with_the_parameters() -> None:
     assert check(b"user1password")
     assert read(ExportSource(None, io.BytesIO(document), firebase(PARAMETERS))).account.id == account.id
     without = read(ExportSource(None, io.BytesIO(document), firebase(None))).account
-    assert [fault.pointer for fault in faults(without, hash_known=is_known)] == ["/secret_hash"]
+    assert [fault.pointer for fault in faults(without, hash_flaw=flaw_of)] == ["/secret_hash"]
 
 
 @pytest.mark.parametrize(
@@ -197,3 +199,63 @@ def test_a_document_that_is_cut_off_or_holds_no_users_says_so() -> None:
     with pytest.raises(UnfitSource):
         list(ExportSource(None, io.BytesIO(b'{"realm": "test"}'), keycloak).offered())
     assert msgspec.json.decode(first.raw or b"")["email"] == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("users", "odd"),
+    [
+        ("[1, {}]", [1]),
+        ('[{}, "x", null]', [2, 3]),
+        ('[[{"id": 1}], true, {}]', [1, 2]),
+        ("[\n  -1.5e3\n]", [1]),
+        ("[]", []),
+    ],
+    ids=["a number", "a text and null", "an array and true", "alone", "nothing"],
+)
+def test_an_element_that_is_no_object_is_named_by_its_number(users: str, odd: list[int]) -> None:
+    document = f'{{"users": {users}, "realm": "x"}}'.encode()
+    offered = list(ExportSource(None, io.BytesIO(document), keycloak).offered())
+    named = [one.place for one in offered if "is no object" in one.faults[0].message]
+    assert named == odd
+    assert [one.place for one in offered] == list(range(1, len(json.loads(users)) + 1))
+
+
+@pytest.mark.parametrize("said", ["false", "true", 0, 1, [], {}], ids=str)
+@pytest.mark.parametrize("name", ["enabled", "emailVerified"])
+def test_a_text_or_a_number_is_neither_true_nor_false(name: str, said: Any) -> None:
+    offered = keycloak_user(**{name: said})
+    assert offered.account is None
+    assert [(fault.pointer, fault.message) for fault in offered.faults] == [
+        (f"/{name}", "This is neither true nor false.")
+    ]
+
+
+@pytest.mark.parametrize("name", ["disabled", "emailVerified"])
+def test_firebase_says_true_and_false_in_no_other_way(name: str) -> None:
+    user = {"localId": "a", "email": "a@example.com", "createdAt": "1", name: "false"}
+    document = json.dumps({"users": [user]}).encode()
+    offered = read(ExportSource(None, io.BytesIO(document), firebase(None)))
+    assert [fault.pointer for fault in offered.faults] == [f"/{name}"]
+    user[name] = None  # type: ignore[assignment]
+    document = json.dumps({"users": [user]}).encode()
+    assert read(ExportSource(None, io.BytesIO(document), firebase(None))).account.status == "enabled"
+
+
+@pytest.mark.parametrize(
+    "twice", ['"enabled": false,', '"attributes": {"a": ["1"], "a": ["2"]},'], ids=["a field", "an attribute"]
+)
+def test_a_key_that_stands_twice_in_an_export_keeps_its_user_out(twice: str) -> None:
+    user = (
+        json.dumps(of_keycloak(attributes={})).replace("{", "{" + twice, 1).replace('"attributes": {},', "")
+    )
+    offered = read(ExportSource(None, io.BytesIO(f'{{"users": [{user}]}}'.encode()), keycloak))
+    assert offered.account is None
+    assert "twice" in offered.faults[0].message
+
+
+def test_a_key_that_stands_twice_in_what_keycloak_keeps_of_a_secret_keeps_its_user_out() -> None:
+    kept = credential("pbkdf2-sha256", 100, hashlib.pbkdf2_hmac("sha256", SECRET.encode(), SALT, 100, 64))
+    kept["credentialData"] = kept["credentialData"].replace("{", '{"algorithm": "pbkdf2",', 1)
+    offered = keycloak_user(credentials=[kept])
+    assert offered.account is None
+    assert "twice" in offered.faults[0].message

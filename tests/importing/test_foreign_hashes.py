@@ -14,7 +14,7 @@ from infrastructure.accounts.foreign_hashes import (
     FirebaseParameters,
     check_of,
     firebase_hash,
-    is_known,
+    flaw_of,
 )
 from infrastructure.accounts.passwords import BcryptHasher
 from tests.importing.accounts import BCRYPT, SECRET
@@ -56,7 +56,7 @@ async def hasher() -> AsyncIterator[BcryptHasher]:
 
 @pytest.mark.parametrize("kind", HASHES)
 async def test_a_hash_opens_for_its_secret_alone(kind: str, hasher: BcryptHasher) -> None:
-    assert is_known(HASHES[kind])
+    assert flaw_of(HASHES[kind]) is None
     assert await hasher.verify(SECRET, HASHES[kind])
     assert not await hasher.verify(SECRET + "x", HASHES[kind])
     assert not await hasher.verify("", HASHES[kind])
@@ -123,7 +123,40 @@ def test_the_hash_that_firebase_has_published_opens() -> None:
     ],
 )
 def test_what_cannot_be_checked_or_would_cost_too_much_is_not_known(hashed: str) -> None:
-    assert not is_known(hashed)
+    assert flaw_of(hashed)
+
+
+BITS = "stray bits"
+
+
+@pytest.mark.parametrize(
+    ("hashed", "flaw"),
+    [
+        (BCRYPT[:28] + "v" + BCRYPT[29:], BITS),
+        (BCRYPT[:-1] + "9", BITS),
+        (f"$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OR${b64(SCRYPT)}", BITS),
+        (f"$scrypt$ln=10,r=8,p=1${b64(SALT)}${b64(SCRYPT)}==", BITS),
+        (f"$scrypt$ln=10,r=8,p=1$A${b64(SCRYPT)}", BITS),
+        (f"$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OR${b64(SCRYPT)}", BITS),
+        (HASHES["argon2id"].replace("m=64", "m=064"), "leading zeros"),
+        (HASHES["argon2id"].replace("t=1", "t=01"), "leading zeros"),
+        (HASHES["scrypt"].replace("r=8", "r=08"), "leading zeros"),
+        (HASHES["PBKDF2"].replace("i=1000", "i=0001000"), "leading zeros"),
+        (HASHES["PBKDF2"].replace("l=32", "l=032"), "leading zeros"),
+        (HASHES["PBKDF2"].replace("l=32", "l=31"), "parameters"),
+        (HASHES["PBKDF2 of Django"].replace("$1000", "$01000"), "leading zeros"),
+        ("$2b$31" + BCRYPT[6:], "parameters"),
+        ("{SSHA}MDEyMzQ1Njc4OQ", "of this kind"),
+    ],
+    ids=[
+        "bcrypt's salt", "bcrypt's hash", "a salt", "too much padding", "one letter", "argon2's salt",
+        "memory", "passes", "blocks", "rounds", "a length", "another length", "Django's rounds", "a cost",
+        "LDAP",
+    ],
+)  # fmt: skip
+def test_what_no_library_writes_is_refused_by_name(hashed: str, flaw: str) -> None:
+    assert flaw in (flaw_of(hashed) or "")
+    assert hashed.startswith("$2") or check_of(hashed) is None
 
 
 async def test_a_long_secret_counts_to_its_end_under_a_foreign_hash(hasher: BcryptHasher) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import BinaryIO
 
 import pytest
@@ -14,6 +15,7 @@ from application.import_runs import UnfitSource
 from application.importing import Offered
 from infrastructure.importing.files import CsvSource, NdjsonSource
 from infrastructure.importing.lines import MAX_LINE, lines
+from infrastructure.importing.rows import LOST_DIGITS
 from tests.importing.accounts import ndjson, row
 
 PIECES = st.sampled_from(
@@ -177,6 +179,52 @@ def test_csv_holds_quoted_commas_quotes_line_feeds_and_json() -> None:
     assert (first.place, second.place) == (2, 4)
     assert second.account is not None
     assert second.account.first_name == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ('{""a"": 1, ""a"": 2}', "twice"),
+        ('{""a"": {""b"": 1, ""b"": 1}}', "twice"),
+        ("{", "not JSON"),
+        ("[" * 2000, "deep"),
+    ],
+    ids=["twice", "twice within", "half", "deep"],
+)
+@pytest.mark.parametrize("column", ["metadata", "private_metadata", "tags"])
+def test_a_cell_of_json_is_read_as_strictly_as_a_line(column: str, cell: str, says: str) -> None:
+    text = f'id,email,created_at,{column}\n{row(1)["id"]},a@example.com,2021-01-01T00:00:00Z,"{cell}"\n'
+    (offered,) = CsvSource(stream=io.BytesIO(text.encode())).offered()
+    assert offered.account is None
+    assert offered.faults[0].pointer == f"/{column}"
+    assert says in offered.faults[0].message
+
+
+NUMBERS = [
+    ("0.1234567890123456789", True), ("9007199254740993.0", True), ("1e-400", True), ("4e-324", True),
+    ("4.35", False), ("0.10000000000000000", False), ("1e23", False), ("9007199254740993", False),
+    ("-0.0", False), ("1.7976931348623157e308", False), ("5e-324", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "lost"), NUMBERS)
+def test_a_number_that_loses_digits_is_named(number: str, lost: bool) -> None:
+    line = ndjson([row(1, metadata={"a": {"b": ["1234567890.1234567890", 7.25]}})])
+    offered = one(line.replace(b"7.25", number.encode()))
+    assert offered.account is not None
+    assert offered.unkept == ((LOST_DIGITS,) if lost else ())
+    text = f'id,email,created_at,metadata\n{row(1)["id"]},a@b.c,2021-01-01T00:00:00Z,"{{""a"": {number}}}"\n'
+    (cell,) = CsvSource(stream=io.BytesIO(text.encode())).offered()
+    assert cell.unkept == offered.unkept
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 30))
+def test_a_number_keeps_its_digits_or_is_named(number: float, digits: int) -> None:
+    written = f"{number:.{digits}e}"
+    offered = one(ndjson([row(1, metadata={"a": 7.25})]).replace(b"7.25", written.encode()))
+    kept = offered.account is not None and Decimal(repr(offered.account.metadata["a"])) == Decimal(written)
+    assert kept or offered.faults or offered.unkept == (LOST_DIGITS,)
+    assert not (kept and offered.unkept)
 
 
 def test_a_quote_that_nobody_closes_costs_its_own_line_only() -> None:

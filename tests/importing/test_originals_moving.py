@@ -26,6 +26,8 @@ FEW, MANY = 250, 10_000
 FEWER = 60
 LAST = ("magistrala_users", "mainflux_clients")
 """What most deployments will come from."""
+SLOW = (pytest.mark.system, pytest.mark.timeout(1800))
+"""So many logins take minutes, and more where others use the machine."""
 
 
 async def logs_in(client: Client, row: Row, shape: str) -> str:
@@ -98,7 +100,7 @@ async def here(there: str, database: str) -> AsyncIterator[Client]:
     ("shape", "count"),
     [
         *(pytest.param(shape, FEW if shape in LAST else FEWER, id=f"{shape}, some") for shape in SHAPES),
-        *(pytest.param(shape, MANY, id=f"{shape}, 10,000", marks=pytest.mark.system) for shape in LAST),
+        *(pytest.param(shape, MANY, id=f"{shape}, 10,000", marks=SLOW) for shape in LAST),
     ],
 )
 async def test_everybody_moves_in_and_logs_in_with_the_old_secret_in_the_old_words(
