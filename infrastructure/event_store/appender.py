@@ -57,6 +57,7 @@ class Appender:
         self._outage = Outage(log, "nothing can be appended to the event log")
         self._connection: psycopg.AsyncConnection | None = None
         self._closing = False
+        self._dead = False
         self.batches = 0
         self.appended = 0
         self.sizes = [0] * (MAX_BATCH.bit_length() + 1)
@@ -64,6 +65,7 @@ class Appender:
 
     async def __aenter__(self) -> Appender:
         self._task = asyncio.create_task(self._run(), name="appender")
+        self._task.add_done_callback(self._ended)
         self._watch = asyncio.create_task(self._give_up_late(), name="appender's watch")
         return self
 
@@ -86,6 +88,8 @@ class Appender:
         """
         if len(self._queue) >= MAX_WAITING or self._closing:
             raise Overloaded("Too many changes are waiting to be stored; try again shortly.")
+        if self._dead:
+            raise Unavailable
         deadline = time.monotonic() + self._patience
         waiting = _Waiting(prepared, asyncio.get_running_loop().create_future(), deadline)
         self._queue.append(waiting)
@@ -153,6 +157,20 @@ class Appender:
         self.sizes[(len(batch) - 1).bit_length()] += 1
         for waiting, row in zip(batch, rows, strict=True):
             _resolve(waiting, Outcome(*row))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody stores anything any more: whoever waits, or comes later, is told so at once."""
+        if self._closing:
+            return
+        self._dead = True
+        error = None if task.cancelled() else task.exception()
+        log.critical(
+            "the task that appends has died of %s: nothing can be stored until this process is restarted",
+            type(error).__name__ if error else "a cancellation",
+        )
+        for waiting in (*self._batch, *self._queue):
+            _resolve(waiting, OutcomeUnknown() if waiting.in_flight else Unavailable())
+        self._queue.clear()
 
     async def _give_up_late(self) -> None:
         """Answer whoever has waited long enough, whatever the flush before them is stuck in."""

@@ -84,6 +84,38 @@ async def test_without_a_database_the_answer_is_unavailable_within_the_patience(
     assert not _rows(database)
 
 
+async def test_an_appender_whose_task_dies_says_so_and_lets_nobody_wait(
+    writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What the driver cannot even read as the address of a database is no outage that could pass.
+    async with Appender("no address at all", patience=60) as appender:
+        with _at_most(10):
+            waiting = [appender.append(writer.register(f"u{number}")) for number in range(300)]
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {Unavailable}
+            with pytest.raises(Unavailable):
+                await appender.append(writer.register("late"))
+        assert appender.waiting == 0
+    (record,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "has died of ProgrammingError" in record.getMessage()
+
+
+async def test_what_was_on_its_way_when_the_task_died_is_answered_as_unknown(
+    database: str, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Appender(database, patience=60) as appender, LockedLog(database) as lock:
+        with _at_most(10):
+            flushing = asyncio.create_task(appender.append(writer.register("flushing")))
+            await lock.somebody_waits()
+            (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "appender"]
+            task.cancel()
+            await asyncio.wait([flushing])
+        assert isinstance(flushing.exception(), OutcomeUnknown)
+        with pytest.raises(Unavailable):
+            await appender.append(writer.register("late"))
+    assert "has died of a cancellation" in caplog.text
+
+
 async def test_closing_does_not_wait_for_ever_for_a_database_that_is_away(
     database: str, writer: Writer
 ) -> None:
