@@ -17,13 +17,13 @@ from application.cancelling import heed_cancellation
 from domain.events import EVENTS, Event
 from infrastructure.postgres.reactors import (
     PAGE,
-    POLL,
-    RECORDED_EVERY,
     Leadership,
     Lease,
     Stuck,
     WakeUp,
     advance,
+    is_due,
+    news,
 )
 
 AT_ONCE = 100
@@ -69,19 +69,20 @@ class Reactor:
         recorded, read = loop.time(), lease.position
         while True:
             heed_cancellation()
+            looked = loop.time()
             cursor = await connection.execute(_PAGE, (self._unconcerning, read, PAGE), prepare=True)
             rows: list[Any] = await cursor.fetchall()
             users = list(dict.fromkeys(user_id for _, user_id in rows if user_id is not None))
             read = rows[-1][0] if rows else read
             if users:
                 await self._tell_all(connection, lease, users)
-            if users or loop.time() - recorded >= RECORDED_EVERY:
+            if users or is_due(lease, read, loop.time() - recorded):
                 await advance(connection, lease, read)
                 lease.position = read
                 recorded = loop.time()
             if len(rows) < PAGE:
                 self._leadership.caught_up()
-                await self._wake_up.wait(POLL)
+                await news(self._wake_up, looked)
 
     async def _tell_all(
         self, connection: psycopg.AsyncConnection, lease: Lease, users: Sequence[UUID]

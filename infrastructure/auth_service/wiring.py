@@ -11,9 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from application.ports import Accounts, Clock, EventLog
 from infrastructure.auth_service import closing, domains, policies
+from infrastructure.auth_service.channel import Target
 from infrastructure.auth_service.client import AuthService
 from infrastructure.auth_service.closing import Closing
-from infrastructure.auth_service.connection import Connection, Target
+from infrastructure.auth_service.connection import Connection
 from infrastructure.auth_service.domains import Domains
 from infrastructure.auth_service.epochs import Epochs
 from infrastructure.auth_service.keys import PublicKeys

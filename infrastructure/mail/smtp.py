@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ import msgspec
 
 from infrastructure.mail.composing import Composed
 from infrastructure.mail.transport import Forgotten, NotNow, Undeliverable
+from infrastructure.renewed import Renewed, system_authorities, trusting
 
 Encryption = Literal["none", "starttls", "tls"]
 
@@ -42,7 +42,8 @@ class Smtp:
     def __init__(self, server: Server, sender: str) -> None:
         self._server = server
         self._sender = sender
-        self._tls = ssl.create_default_context(cafile=str(server.authorities) if server.authorities else None)
+        files = [server.authorities or system_authorities()]
+        self._tls = Renewed("the SMTP server", files, lambda: trusting(server.authorities))
         self._name = socket.gethostname()
 
     async def deliver(self, composed: Composed) -> None:
@@ -54,7 +55,7 @@ class Smtp:
             timeout=server.timeout,
             use_tls=server.encryption == "tls",
             start_tls=server.encryption == "starttls",
-            tls_context=None if server.encryption == "none" else self._tls,
+            tls_context=None if server.encryption == "none" else self._tls.latest(),
         )
         try:
             async with asyncio.timeout(min(6 * server.timeout, LONGEST_TRY)):

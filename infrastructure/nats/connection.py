@@ -13,7 +13,8 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from infrastructure.nats.credentials import Access, BadCredentials, Proof
+from infrastructure.nats.credentials import Access, BadCredentials
+from infrastructure.renewed import Renewed, UnfitFiles
 
 RECONNECT_PAUSE = 0.5
 DRAIN_SECONDS = 5
@@ -52,17 +53,18 @@ async def connect(
     servers, login = _parse(url)
     needs_tls = access.needs_tls or any(server.startswith("tls:") for server in servers)
     try:
-        client = _Client(access.proof, needs_tls=needs_tls)
-        tls = access.tls() if access.needs_tls else None
+        client = _Client(access, needs_tls=needs_tls)
     except BadCredentials as error:
         raise BrokerUnreachable(f"no NATS at {where(url)} ({error})") from None
+    except UnfitFiles as error:
+        words = f"the certificates for NATS cannot be used: {error}"
+        raise BrokerUnreachable(f"no NATS at {where(url)} ({words})") from None
     news = _News(on_lost)
     try:
         async with asyncio.timeout(within):
             await client.connect(
                 servers,
                 name=name,
-                tls=tls,
                 error_cb=news.error,
                 disconnected_cb=news.lost,
                 reconnected_cb=news.found,
@@ -111,12 +113,22 @@ class _Client(Client):
     """The library's client, which shows what nkeys and creds take without a library for them, and which
     tells nobody anything in clear where TLS was asked for."""
 
-    def __init__(self, proof: Callable[[], Proof | None], *, needs_tls: bool) -> None:
+    def __init__(self, access: Access, *, needs_tls: bool) -> None:
         super().__init__()
         # Damaged credentials are told at once; good ones are read anew for every connection.
-        proof()
-        self._proof = proof
+        access.proof()
+        self._proof = access.proof
         self._needs_tls = needs_tls
+        self._tls: Renewed[ssl.SSLContext] | None = None
+        if access.needs_tls:
+            files = (access.ca_certs, access.client_cert, access.client_key)
+            self._tls = Renewed("NATS", files, access.tls)
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Asked for by each new connection that has TLS."""
+        context: ssl.SSLContext = self._tls.latest() if self._tls else super().ssl_context
+        return context
 
     def _connect_command(self) -> bytes:
         if self._needs_tls and not self._server_info.get("tls_required"):

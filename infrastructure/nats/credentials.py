@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from infrastructure.renewed import UnfitFiles, trusting, words_of
+
 _SEED = 18 << 3
 _USER = 20 << 3
 _SEED_BYTES = 32
@@ -46,14 +48,14 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.ca_certs or self.client_cert)
 
     def tls(self) -> ssl.SSLContext:
-        """Raises BadCredentials."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca_certs)
-            if self.client_cert is not None:
-                context.load_cert_chain(self.client_cert, self.client_key)
-        except (OSError, ssl.SSLError) as error:
-            what = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            raise BadCredentials(f"the certificates for NATS cannot be used: {what}") from None
+        """Raises UnfitFiles."""
+        context = trusting(self.ca_certs)
+        if self.client_cert is not None:
+            try:
+                # Asked for a passphrase, it would ask the terminal.
+                context.load_cert_chain(self.client_cert, self.client_key, password="")
+            except (OSError, ValueError) as error:
+                raise UnfitFiles(words_of(error)) from None
         return context
 
     def proof(self) -> Proof | None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from infrastructure.renewed import Stamp, stamp_of
 from infrastructure.settings import Settings
 from infrastructure.settings.table import BY_FIELD
 
@@ -21,9 +22,6 @@ SMALLEST_RSA = 2048
 
 _LARGEST = 1 << 20
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
-
-Stamp = tuple[tuple[int, ...] | None, ...]
-"""What tells one state of the files from another."""
 
 
 class UnfitCertificate(Exception):
@@ -95,7 +93,7 @@ class TlsFiles(NamedTuple):
     def stamp(self) -> Stamp:
         """Changes whenever one of the files does; a file that is gone has one of its own."""
         files = (self.certificate, self.key, self.authorities)
-        return tuple(_stamp(file) for file in files if file is not None)
+        return stamp_of(file for file in files if file is not None)
 
     def read(self) -> Material:
         """Raises UnfitCertificate; one that has expired is not unfit: `Material.trouble` tells."""
@@ -185,15 +183,6 @@ def _certificates(named: Named, content: bytes) -> list[x509.Certificate]:
     except ValueError:
         raise named.unfit("certificates in PEM", "it holds none, or one that is broken") from None
     return found
-
-
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    # The last change of the entry tells of rights too, and the number of a file put in the place of another.
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 def _shown(moment: datetime) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from infrastructure.renewed import words_of
+
 
 def unfit_authorities(file: Path) -> str | None:
     """What is wrong with the authorities (PEM) in a file; None where nothing is."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError as error:
-        return _words(error)
+        return words_of(error)
     return None
 
 
@@ -24,11 +26,5 @@ def unfit_pair(certificate: Path, key: Path) -> str | None:
         # Asked for a passphrase, it would ask the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
-        return _words(error)
+        return words_of(error)
     return None
-
-
-def _words(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "no PEM").lower().replace("_", " ")
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

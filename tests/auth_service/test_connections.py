@@ -13,8 +13,9 @@ import grpc
 import pytest
 
 from domain.errors import InvalidToken, Unavailable
+from infrastructure.auth_service.channel import Target
 from infrastructure.auth_service.client import AuthService
-from infrastructure.auth_service.connection import Connection, Target
+from infrastructure.auth_service.connection import Connection
 from tests.support.certificates import Authority
 from tests.support.platform.auth import Auth
 from tests.support.platform.spicedb import SpiceDB
@@ -74,6 +75,26 @@ async def test_without_one_or_where_the_server_is_not_known_there_is_no_answer(s
         assert caught.value.retry_after
         await client.close()
     assert secured.auth.calls == []
+
+
+async def test_a_certificate_that_was_renewed_is_shown_without_a_restart(
+    secured: Secured, caplog: pytest.LogCaptureFixture
+) -> None:
+    (secured.folder / "before").mkdir()
+    before = Authority(secured.folder / "before", "CN=Before")
+    files = secured.files(before)
+    client = secured.client(authorities=secured.authority.file, **files)
+    with pytest.raises(Unavailable):
+        await client.sessions_of(ADA)
+    key, certificate = secured.authority.issue("CN=users")
+    files["certificate"].write_bytes(certificate)
+    # The key is not there yet: the two do not fit, and nothing changes.
+    with caplog.at_level(logging.INFO, "usersd.certificates"), pytest.raises(Unavailable):
+        await client.sessions_of(ADA)
+    assert "stay as they were: key values mismatch" in caplog.text
+    files["key"].write_bytes(key)
+    assert await client.sessions_of(ADA) == {}
+    await client.close()
 
 
 async def test_no_token_and_nothing_of_the_other_sides_words_is_logged(

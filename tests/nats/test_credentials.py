@@ -16,6 +16,7 @@ from infrastructure.nats.connection import BrokerUnreachable, close, connect
 from infrastructure.nats.credentials import Access, BadCredentials, Proof, key_of, seed_of
 from tests.nats.broker import Broker
 from tests.support.certificates import self_signed
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -175,3 +176,23 @@ async def test_certificates_that_cannot_be_used_are_told_at_once(server: Broker,
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     await refused(bare(server), Access(ca_certs=nonsense), "the certificates for NATS cannot be used")
+
+
+async def test_a_connection_that_comes_back_goes_by_the_certificates_of_then(
+    server: Broker, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{certificate}", verify: true }}'
+    server.start(tls)
+    access = Access(ca_certs=certificate, client_cert=certificate, client_key=key)
+    client = await connect(bare(server), name="test", within=5, access=access)
+    server.kill()
+    self_signed(tmp_path)
+    server.start(tls)
+
+    async def back() -> bool:
+        return bool(client.is_connected and client.stats["reconnects"])
+
+    await eventually(back, within=30)
+    await client.flush()
+    await close(client)

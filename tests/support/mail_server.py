@@ -9,6 +9,7 @@ import ssl
 import threading
 import warnings
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import eventually
@@ -61,6 +62,11 @@ class MailServer:
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
+
+    def renew(self, certificate: Path, key: Path) -> None:
+        """Show another certificate from now on."""
+        assert self._tls is not None
+        self._tls.load_cert_chain(certificate, key)
 
     async def received(self, count: int = 1, within: float = 10.0) -> list[EmailMessage]:
         """So many mails, once they have come."""
