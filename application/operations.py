@@ -112,9 +112,11 @@ class Operations(ReadModelOperations, Protocol):
         anew: bool = False,
         parallel: int | None = None,
         rate: float | None = None,
+        gentle: bool = True,
     ) -> Rebuilt:
         """Rebuild a read model from the log, with so many workers, at so many events a second at most.
 
+        `gentle` leaves others what they want of the machine.
         Raises UnknownProjection, RebuildRunning, WorkerLost, NotProven.
         """
 

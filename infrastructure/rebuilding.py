@@ -21,9 +21,7 @@ from infrastructure.process import tune
 from infrastructure.standing import Standing, open_keys
 from projections.generation import Generation
 from projections.parts import Moved, Part, fill
-
-NICE = 19
-"""What requests need of a core comes first."""
+from projections.priority import step_back
 
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the database was away
 
@@ -38,6 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     generation: int
     part: Part
     rate: float | None
+    gentle: bool
     log_level: int | None
     path: Sequence[str]
     marks: dict[str, str]
@@ -50,7 +49,9 @@ class SpawnedWorkers:
         self._standing = standing
         self.running: list[asyncio.subprocess.Process] = []
 
-    async def fill(self, generation: Generation, parts: Sequence[Part], rate: float | None) -> None:
+    async def fill(
+        self, generation: Generation, parts: Sequence[Part], rate: float | None, *, gentle: bool
+    ) -> None:
         kind = type(generation.model)
         root = logging.getLogger()
         workers = self.running = []
@@ -64,6 +65,7 @@ class SpawnedWorkers:
                     generation.number,
                     part,
                     rate / len(parts) if rate else None,
+                    gentle,
                     root.level if root.handlers else None,
                     sys.path,
                     dict(marks()),
@@ -106,7 +108,8 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
+    if job.gentle:
+        step_back()
     if job.log_level is not None:
         configure("debug" if job.log_level <= logging.DEBUG else "info", of=job.marks)
     sys.path[:] = job.path
@@ -114,7 +117,7 @@ def main() -> None:
     standing = Standing(conninfo=job.conninfo, direct=job.conninfo, nats_url="", root_key=job.root_key)
     reader = open_keys(standing).reader
     tune()
-    work = fill(job.conninfo, reader, model, job.generation, job.part, job.rate)
+    work = fill(job.conninfo, reader, model, job.generation, job.part, job.rate, gentle=job.gentle)
     try:
         asyncio.run(work)
     except psycopg.OperationalError as error:

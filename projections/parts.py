@@ -13,6 +13,7 @@ from application.ports import Recorded, Unreadable
 from projections.generation import Generation, look_at
 from projections.others import Others
 from projections.pace import Pace
+from projections.priority import working
 from projections.readmodel import LogPages, ReadModel
 
 _PARTS = """
@@ -50,7 +51,9 @@ class Part(msgspec.Struct, frozen=True):
 class Workers(Protocol):
     """Fills parts in processes of their own."""
 
-    async def fill(self, generation: Generation, parts: Sequence[Part], rate: float | None) -> None:
+    async def fill(
+        self, generation: Generation, parts: Sequence[Part], rate: float | None, *, gentle: bool
+    ) -> None:
         """Return when all parts are done. Raises WorkerLost, and ends the others, where one ends before."""
 
 
@@ -94,18 +97,26 @@ async def join(connection: psycopg.AsyncConnection, generation: Generation) -> N
 
 
 async def fill(
-    conninfo: str, pages: LogPages, model: ReadModel, number: int, part: Part, rate: float | None
+    conninfo: str,
+    pages: LogPages,
+    model: ReadModel,
+    number: int,
+    part: Part,
+    rate: float | None,
+    *,
+    gentle: bool = True,
 ) -> None:
     """Take the events of a part in, up to its target; each page and the position are one transaction.
 
-    `rate` limits it, in events per second. Raises Moved where another process fills the same part.
+    `rate` limits it, in events per second; `gentle` leaves half of the time to others at work. Raises Moved
+    where another process fills the same part.
     """
     others = Others()
-    pace = Pace(rate, others, part.count)
+    pace = Pace(rate, others if gentle else None, part.count)
     async with (
         others.watched(conninfo),
-        await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection,
-        await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as ahead,
+        working(conninfo, gentle=gentle) as connection,
+        working(conninfo, gentle=gentle) as ahead,
     ):
         # A flush per page is a waste here: what a crash loses is read again from the position before.
         await connection.execute("SET synchronous_commit = off")

@@ -25,6 +25,7 @@ from projections.comparing import (
     shapes_of,
 )
 from projections.generation import Generation, look_at
+from projections.priority import working
 from projections.readmodel import LogPages, ReadModel, table_name
 from projections.verify import Checked, Verifier, verifying
 
@@ -93,7 +94,9 @@ async def verify(
         return tally.result(await verifier.disagreements())
 
 
-async def prove(conninfo: str, pages: LogPages, model: ReadModel, number: int) -> Proof:
+async def prove(
+    conninfo: str, pages: LogPages, model: ReadModel, number: int, *, gentle: bool = True
+) -> Proof:
     """Compare a new generation with the live one, and with the log whoever differs and some who do not.
 
     Where two generations that were built apart agree about a user, both are right; where they do not, the
@@ -104,9 +107,9 @@ async def prove(conninfo: str, pages: LogPages, model: ReadModel, number: int) -
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         old = await live(connection, model)
     if old is not None and old != number:
-        compared, suspects = await compare(conninfo, model, number, old)
+        compared, suspects = await compare(conninfo, model, number, old, gentle=gentle)
     tally = _Tally(model, number, "log")
-    async with verifying(conninfo, pages, model, number) as verifier:
+    async with verifying(conninfo, pages, model, number, gentle=gentle) as verifier:
         for first in range(0, len(suspects), RANGE):
             tally.add(await verifier.check_these(suspects[first : first + RANGE]))
         await _try_some(verifier, tally, await _number_of_users(conninfo, 1.0))
@@ -114,7 +117,7 @@ async def prove(conninfo: str, pages: LogPages, model: ReadModel, number: int) -
 
 
 async def compare(
-    conninfo: str, model: ReadModel, number: int, other: int
+    conninfo: str, model: ReadModel, number: int, other: int, *, gentle: bool = True
 ) -> tuple[Verification, list[UUID]]:
     """Row counts and hashes of two generations by ranges of ids; in ranges that differ, who differs.
 
@@ -124,7 +127,7 @@ async def compare(
     """
     tally, suspects = _Tally(model, number, str(other)), []
     table, old_table = table_name(model, number), table_name(model, other)
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+    async with working(conninfo, gentle=gentle) as connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         start: UUID | None = FIRST
         while start is not None:

@@ -17,6 +17,7 @@ from projections.generation import Generation, head_of, look_at
 from projections.others import Others
 from projections.pace import Pace
 from projections.page import parked
+from projections.priority import working
 from projections.proof import prove
 from projections.readmodel import LogPages, ReadModel
 from projections.switch import switch
@@ -47,28 +48,30 @@ async def rebuild(
     workers: parts.Workers | None = None,
     parallel: int | None = None,
     rate: float | None = None,
+    gentle: bool = True,
 ) -> Rebuilt:
     """Grow a new generation from the log, and make it the live one unless told not to.
 
     Requests are answered from the old generation meanwhile, which goes on following the log afterwards:
     one switch brings it back. Killed, a rebuild is taken up where it was: every page and its position are
     one transaction. `parallel` of `workers` read the log at once, as many as there are cores where nothing
-    is said; `rate` limits them, in events per second.
+    is said; `rate` limits them, in events per second. What others want of the machine comes first unless
+    `gentle` is denied.
 
     Before the switch the new generation is held against the old one and the log: see `prove`. Unless
     `anyway` is said, one that is not what the log says is kept and not read. `anew` drops what an earlier
     rebuild has left. Raises RebuildRunning, WorkerLost, NotProven.
     """
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+    async with working(conninfo, gentle=gentle) as connection:
         await _alone(connection, model)
         number = await asyncio.to_thread(_begin, conninfo, model, anew=anew)
         generation = await look_at(connection, model, number)
         work = _Rebuild(generation, pages, connection, conninfo, progress)
-        work.workers, work.parallel, work.rate = workers, parallel or cores(), rate
+        work.workers, work.parallel, work.rate, work.gentle = workers, parallel or cores(), rate, gentle
         if generation.state == "building":
             await work.grow()
         progress(Progress(generation.position, generation.position, "verifying"))
-        proof = await prove(conninfo, pages, model, number)
+        proof = await prove(conninfo, pages, model, number, gentle=gentle)
         if not (proof.holds or anyway):
             raise NotProven(model.name, number, [found.user_id for found in proof.checked.differences])
         corrected = proof.compared.differing if proof.compared else 0
@@ -76,7 +79,9 @@ async def rebuild(
             return Rebuilt(
                 model.name, number, generation.position, len(generation.waiting), corrected=corrected
             )
-        switched = await switch(connection, pages, model, number)
+        # Everybody waits for the switch: it is no work to come last.
+        async with working(conninfo, gentle=False) as prompt:
+            switched = await switch(prompt, pages, model, number)
         progress(Progress(switched.position, switched.position, "switched"))
         await asyncio.to_thread(_drop_all_but_the_last, conninfo, model)
         waiting = await parked(connection, model, number)
@@ -129,6 +134,7 @@ class _Rebuild:
         self.workers: parts.Workers | None = None
         self.parallel = 1
         self.rate: float | None = None
+        self.gentle = True
 
     async def grow(self) -> None:
         """Read the log, build the indexes, read what came meanwhile; then a projector takes over."""
@@ -178,11 +184,11 @@ class _Rebuild:
     async def _fill_all(self, todo: Sequence[parts.Part]) -> None:
         generation = self._generation
         if self.workers is not None:
-            await self.workers.fill(generation, todo, self.rate)
+            await self.workers.fill(generation, todo, self.rate, gentle=self.gentle)
             return
         for part in todo:
             model, number = generation.model, generation.number
-            await parts.fill(self._conninfo, self._pages, model, number, part, self.rate)
+            await parts.fill(self._conninfo, self._pages, model, number, part, self.rate, gentle=self.gentle)
 
     async def _catch_up(self, stage: str) -> None:
         """Apply pages until few events are left; to wait for none would never end while writes go on."""
@@ -191,7 +197,7 @@ class _Rebuild:
         head = await head_of(self._connection)
         # What the workers have parked counts here too.
         generation.waiting = await parked(self._connection, generation.model, generation.number)
-        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as ahead:
+        async with working(self._conninfo, gentle=self.gentle) as ahead:
             coming = self._read_ahead(ahead, generation.position, pace)
             try:
                 while head - generation.position > CLOSE and (page := await coming):
@@ -229,11 +235,11 @@ class _Rebuild:
 
         async def build(number: int) -> None:
             nonlocal done
-            async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+            async with working(self._conninfo, gentle=self.gentle) as connection:
                 await connection.execute("SET maintenance_work_mem = '128MB'")
                 await connection.execute("SET max_parallel_maintenance_workers = 0")
                 while todo:
-                    if number and others.at_work:
+                    if number and self.gentle and others.at_work:
                         await asyncio.sleep(LOOK)
                         continue
                     self._progress(Progress(done, total, "building indexes", "indexes"))
@@ -242,7 +248,7 @@ class _Rebuild:
 
         async with others.watched(self._conninfo):
             await asyncio.gather(*(build(number) for number in range(min(self.parallel, total))))
-            if others.at_work:
+            if self.gentle and others.at_work:
                 await self._connection.execute("SET vacuum_cost_delay = '2ms'")
         # A vacuum too: totals are counted in an index alone where the pages are known to be all visible.
         await self._connection.execute(SQL("VACUUM (ANALYZE) {}").format(Identifier(generation.table)))

@@ -28,6 +28,7 @@ from projections.comparing import (
 )
 from projections.generation import Generation, look_at
 from projections.page import Aside, Poison, fold_page, write_page
+from projections.priority import working
 from projections.readmodel import LogPages, ReadModel, table_name
 
 TOTALS = UUID(bytes=b"totals\x80\x00\x80\x00\x00\x00\x00\x00\x00\x00")
@@ -209,9 +210,11 @@ class Verifier:
 
 
 @asynccontextmanager
-async def verifying(conninfo: str, pages: LogPages, model: ReadModel, number: int) -> AsyncIterator[Verifier]:
+async def verifying(
+    conninfo: str, pages: LogPages, model: ReadModel, number: int, *, gentle: bool = True
+) -> AsyncIterator[Verifier]:
     """A verifier on a connection of its own. Raises UnknownGeneration."""
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+    async with working(conninfo, gentle=gentle) as connection:
         await _standing(connection, model, number)
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         shapes = await shapes_of(connection, model, table_name(model, number))

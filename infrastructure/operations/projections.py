@@ -15,9 +15,10 @@ from application.ports import Recorded, Unreadable
 from infrastructure.operations.readmodels import PostgresReadModels, known
 from infrastructure.postgres.notifications import EVENTS, Notifications
 from infrastructure.process import tune
-from infrastructure.rebuilding import NICE, SpawnedWorkers
+from infrastructure.rebuilding import SpawnedWorkers
 from projections import tables
 from projections.catalogue import READ_MODELS
+from projections.priority import NICENESS
 from projections.readmodel import ReadModel
 from projections.rebuild import rebuild
 from projections.switch import beside, switch
@@ -42,11 +43,13 @@ class PostgresOperations(PostgresReadModels):
         anew: bool = False,
         parallel: int | None = None,
         rate: float | None = None,
+        gentle: bool = True,
     ) -> Rebuilt:
         model = known(name)
         tune()
-        # For good: nothing comes after it in this process.
-        os.nice(NICE)
+        if gentle:
+            # For good, but not behind other sessions: everybody waits for the switch that this process makes.
+            os.nice(NICENESS)
         work = rebuild(
             model,
             self._keys.reader,
@@ -58,6 +61,7 @@ class PostgresOperations(PostgresReadModels):
             workers=SpawnedWorkers(self._standing),
             parallel=parallel,
             rate=rate,
+            gentle=gentle,
         )
         return asyncio.run(work)
 

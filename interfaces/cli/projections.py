@@ -47,6 +47,7 @@ for command in (status, verify, pause, resume, parked):
 @click.option("--anew", is_flag=True, help="Drop what an earlier rebuild has left, and begin again.")
 @click.option("--parallel", type=click.IntRange(1, 64), help="So many processes at once; else one per core.")
 @click.option("--rate", type=click.IntRange(1), help="Take in at most so many events a second.")
+@click.option("--full-speed", is_flag=True, help="Leave nothing to requests: as fast as the machine can.")
 @click.option("--user", type=click.UUID, help="Write this user's rows anew, and nobody else's.")
 @JSON
 @click.pass_obj
@@ -58,6 +59,7 @@ def rebuild(
     anew: bool,
     parallel: int | None,
     rate: int | None,
+    full_speed: bool,
     user: UUID | None,
     as_json: bool,
 ) -> None:
@@ -68,7 +70,7 @@ def rebuild(
     rebuild goes on where it was when it is called again.
     """
     if user is not None:
-        if no_switch or switch_anyway or anew or parallel or rate:
+        if no_switch or switch_anyway or anew or parallel or rate or full_speed:
             fail("--user writes rows anew where they stand: it takes no other option but --json.", USAGE)
         _rebuild_user(tools, name, user, as_json=as_json)
         return
@@ -82,6 +84,7 @@ def rebuild(
                 anew=anew,
                 parallel=parallel,
                 rate=rate,
+                gentle=not full_speed,
             )
         except UnknownProjection as error:
             fail(error, USAGE)
