@@ -80,4 +80,6 @@ async def append(
                 carried_session=carried_session,
             )
         )
-    return Receipt(user_id=after.id, version=after.version, position=position, stored=bool(events))
+    return Receipt(
+        user_id=after.id, version=after.version, position=position, stored=bool(events), after=after
+    )

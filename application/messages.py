@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from domain.access import Actor
+from domain.user import User
 
 R = TypeVar("R")
 
@@ -58,6 +59,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `visible` says whether the read models behind lists have reached it too, `stored` whether there was
     anything to store, and `replayed` which status the first answer had, where this is a repeat of it.
+    `after` is the user at that version; None where this is a repeat.
     """
 
     user_id: UUID
@@ -66,6 +68,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     visible: bool = False
     stored: bool = True
     replayed: int | None = None
+    after: User | None = None
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):

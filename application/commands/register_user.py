@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from uuid import UUID
 
 from application.changing import append
 from application.limits import limits
 from application.messages import Command, Context, Receipt
-from application.ports import History, Ports
+from application.ports import History, NameKind, Ports
 from application.secrets import hash_new_secret
 from application.throttling import count_each
 from domain import events
@@ -34,13 +36,22 @@ async def handle(command: RegisterUser, context: Context, ports: Ports) -> Recei
     if not context.actor.is_admin:
         await count_each(limits("register", context), context, ports)
     # The append decides who wins a race; asking first only spares the cost of a hash.
-    if await ports.accounts.holder("email", command.account.email):
+    holders = await asyncio.gather(
+        *(ports.accounts.holder(kind, name) for kind, name in _names(command.account))
+    )
+    if holders[0]:
         raise EmailTaken
-    if command.account.username and await ports.accounts.holder("username", command.account.username):
+    if any(holders):
         raise UsernameTaken
     names = (command.account.email, command.account.username)
     secret_hash = await hash_new_secret(command.secret, ports, pointer="/credentials/secret", names=names)
     return await append(History(user=command.user), decided, context, ports, secret_hash=secret_hash)
+
+
+def _names(account: events.Registered) -> Iterator[tuple[NameKind, str]]:
+    yield "email", account.email
+    if account.username:
+        yield "username", account.username
 
 
 async def opens_still(user_id: UUID, ports: Ports) -> bool:

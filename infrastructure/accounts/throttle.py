@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -35,39 +35,46 @@ _FIND = """
 SELECT digest, attempts, waits_until, forgotten_at, welcome_until FROM throttle
 WHERE digest = ANY(%b::bytea[])"""
 
-_CLAIM = """
-UPDATE throttle SET waits_until = %(until)s
-WHERE digest = %(digest)s AND attempts = %(attempts)s
-AND (coalesce(waits_until, %(at)s) <= %(at)s OR waits_until > %(beyond)s)"""
 
-_COUNT = """
+def _unflushed(statement: LiteralString) -> LiteralString:
+    # Nothing here is worth waiting for a disk; said within the statement it costs no transaction around it.
+    return f"WITH no_flush AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) {statement}"
+
+
+_CLAIM = _unflushed("""
+UPDATE throttle SET waits_until = %(until)s FROM no_flush
+WHERE digest = %(digest)s AND attempts = %(attempts)s
+AND (coalesce(waits_until, %(at)s) <= %(at)s OR waits_until > %(beyond)s)""")
+
+_COUNT = _unflushed("""
 INSERT INTO throttle AS t
-VALUES (%(digest)s, %(act)s, %(scope)s, %(user)s, %(network)s, 1, NULL, %(forgotten)s, NULL)
+SELECT %(digest)s, %(act)s, %(scope)s, %(user)s, %(network)s, 1, NULL, %(forgotten)s, NULL FROM no_flush
 ON CONFLICT (digest) DO UPDATE
 SET attempts = CASE WHEN t.forgotten_at <= %(at)s THEN 1 ELSE t.attempts + 1 END,
     forgotten_at = excluded.forgotten_at
-RETURNING attempts"""
+RETURNING attempts""")
 
-_WAIT = "UPDATE throttle SET waits_until = greatest(waits_until, %s) WHERE digest = %s"
+_WAIT = _unflushed("""
+UPDATE throttle SET waits_until = greatest(waits_until, %s) FROM no_flush WHERE digest = %s""")
 
-_WELCOME = """
+_WELCOME = _unflushed("""
 INSERT INTO throttle AS t
-VALUES (%(digest)s, %(act)s, %(scope)s, %(user)s, %(network)s, 0, NULL, %(at)s, %(welcome)s)
+SELECT %(digest)s, %(act)s, %(scope)s, %(user)s, %(network)s, 0, NULL, %(at)s, %(welcome)s FROM no_flush
 ON CONFLICT (digest) DO UPDATE
-SET attempts = 0, waits_until = NULL, welcome_until = excluded.welcome_until"""
+SET attempts = 0, waits_until = NULL, welcome_until = excluded.welcome_until""")
 
-_LIFT = """
-UPDATE throttle SET attempts = 0, waits_until = NULL
-WHERE user_id = %s AND (attempts > 0 OR waits_until IS NOT NULL)"""
+_LIFT = _unflushed("""
+UPDATE throttle SET attempts = 0, waits_until = NULL FROM no_flush
+WHERE user_id = %s AND (attempts > 0 OR waits_until IS NOT NULL)""")
 
 _OF = """
 SELECT act, scope, network, attempts, waits_until FROM throttle
 WHERE user_id = %s AND forgotten_at > %s AND attempts > 0 ORDER BY act, scope, network"""
 
-_SWEEP = """
-DELETE FROM throttle WHERE digest IN (
+_SWEEP = _unflushed("""
+DELETE FROM throttle USING no_flush WHERE digest IN (
     SELECT digest FROM throttle WHERE greatest(forgotten_at, welcome_until) <= %s
-    ORDER BY greatest(forgotten_at, welcome_until) LIMIT %s FOR UPDATE SKIP LOCKED)"""
+    ORDER BY greatest(forgotten_at, welcome_until) LIMIT %s FOR UPDATE SKIP LOCKED)""")
 
 
 class _Count(msgspec.Struct, frozen=True):
@@ -170,9 +177,7 @@ class PostgresThrottle:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                # Nothing here is worth waiting for a disk.
-                await connection.execute("SET LOCAL synchronous_commit = off")
+            async with self._pool.connection() as connection:
                 yield connection
         except (psycopg.OperationalError, PoolTimeout):
             raise Unavailable from None

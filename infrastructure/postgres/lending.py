@@ -9,6 +9,7 @@ trip. LISTEN and the like have the direct address.
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString, TypeVar
@@ -17,6 +18,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composed, Literal
+from psycopg_pool import AsyncConnectionPool
 
 C = TypeVar("C", bound="Connection")
 
@@ -65,6 +67,18 @@ class Connection(psycopg.AsyncConnection[TupleRow]):
             if self._settings is not None and outermost:
                 await super().execute(self._settings)
             yield transaction
+
+
+async def still_there(connection: psycopg.AsyncConnection[Any]) -> None:
+    """That a connection which lay idle can be used. Raises psycopg.OperationalError for one that has ended.
+
+    A server that ends a connection says so or closes it, and says little else while nobody asks it
+    anything. So one on which nothing has come in is whole, and is not asked.
+    """
+    heard = select.poll()
+    heard.register(connection.fileno(), select.POLLIN)
+    if heard.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def lends_servers(conninfo: str) -> bool:

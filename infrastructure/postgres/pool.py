@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from application.outages import Outage
 from infrastructure.postgres.complaints import cause
-from infrastructure.postgres.lending import Connection
+from infrastructure.postgres.lending import Connection, still_there
 
 SETTLED: LiteralString = "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0"
 """Every statement over the pool has an index to go by, and none is worth compiling or a second core."""
@@ -60,7 +60,7 @@ async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPo
         timeout=5.0,
         max_waiting=1000,
         kwargs={"autocommit": True},
-        check=AsyncConnectionPool.check_connection,
+        check=still_there,
         configure=configure,
         open=False,
         name=name,

@@ -64,6 +64,8 @@ async def maybe_signed_in(request: AnyRequest) -> Context:
     """
     if not bus_of(request).ports.rules.self_register:
         return await signed_in(request)
+    if "authorization" not in request.headers:
+        return anonymous(request)
     try:
         return replace(await signed_in(request), network=network_of(request))
     except Unauthenticated:
@@ -144,10 +146,10 @@ def if_match(request: AnyRequest) -> Versions:
 async def user_answer(
     request: AnyRequest, context: Context, receipt: Receipt, *, status: int = 200
 ) -> Response[bytes]:
-    """The user after a command, read back as the caller may see them; a repeat gets the first's status."""
+    """The user after a command, as the caller may see them; a repeat gets the first's status."""
     status = receipt.replayed or status
     try:
-        view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id), context)
+        view = await bus_of(request).ask(ViewUser(user_id=receipt.user_id, known=receipt.after), context)
     except Unavailable:
         # A plain `unavailable` would promise that a retry is safe.
         raise OutcomeUnknown("The change was stored; the user cannot be shown at the moment.") from None

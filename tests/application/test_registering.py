@@ -119,3 +119,8 @@ async def test_the_first_admin_is_not_made_where_somebody_was_an_admin_before(wo
     )
     with pytest.raises(FirstAdminExists):
         await world.do(wish, SYSTEM)
+
+
+async def test_the_receipt_of_a_registration_holds_the_account_that_the_log_holds(world: World) -> None:
+    receipt = await world.do(registration())
+    assert receipt.after == (await world.log.load(receipt.user_id)).user
