@@ -105,6 +105,22 @@ def test_the_prometheus_operator_reads_the_same_rules() -> None:
     assert rule["spec"] == {"groups": GROUPS}
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["for the operator", "plain"])
+def test_alerts_lead_to_wherever_the_pages_are_read(plain: bool) -> None:
+    command = [str(ROOT / "deploy" / "make-prometheus-rule"), *(["--plain"] if plain else [])]
+    made = subprocess.run([*command, "https://wiki.example/usersd/"], check=True, capture_output=True).stdout
+    read = yaml.safe_load(made)
+    groups = read["groups"] if plain else read["spec"]["groups"]
+    for group, ours in zip(groups, GROUPS, strict=True):
+        for rule, before in zip(group["rules"], ours["rules"], strict=True):
+            page = before["annotations"]["runbook_url"].removeprefix("docs/")
+            moved = before["annotations"] | {"runbook_url": f"https://wiki.example/usersd/{page}"}
+            assert rule == before | {"annotations": moved}
+    for wrong in ("wiki.example", "https://wiki.example/a|b", "--plane"):
+        refused = subprocess.run([*command, wrong], check=False, capture_output=True)
+        assert (refused.returncode, refused.stdout) == (2, b"")
+
+
 def test_the_runbook_names_metrics_that_there_are() -> None:
     page = (ROOT / "docs" / "OPERATIONS.md").read_text()
     assert not set(MENTIONED.findall(page)) - LABELS.keys() - BY_NAME.keys()
