@@ -12,14 +12,11 @@ import msgspec
 import psycopg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from infrastructure.nats.stream import STREAM, SUBJECTS, Published, published_in
+from infrastructure.nats.stream import STREAM, SUBJECTS, Published, overwritten, published_in
 
 AT_ONCE = 50
-_GONE = 10043
-"""JetStream's code for a sequence that holds no message."""
-
 _STATE = "SELECT state FROM events WHERE position = %s"
 
 
@@ -80,7 +77,9 @@ async def overwrite(js: JetStreamContext, sequences: list[int]) -> int:
     """Take messages out of the stream, their bytes overwritten; how many there were."""
     count = 0
     for start in range(0, len(sequences), AT_ONCE):
-        count += sum(await asyncio.gather(*(_delete(js, one) for one in sequences[start : start + AT_ONCE])))
+        count += sum(
+            await asyncio.gather(*(overwritten(js, one) for one in sequences[start : start + AT_ONCE]))
+        )
     return count
 
 
@@ -98,17 +97,6 @@ async def _message(js: JetStreamContext, sequence: int) -> RawStreamMsg | None:
         return await js.get_msg(STREAM, seq=sequence)
     except NotFoundError:
         return None
-
-
-async def _delete(js: JetStreamContext, sequence: int) -> bool:
-    try:
-        return await js.delete_msg(STREAM, sequence)
-    except NotFoundError:
-        return False
-    except APIError as error:
-        if error.err_code != _GONE:
-            raise
-        return False
 
 
 def _is_of(connection: psycopg.Connection, told: Published) -> bool:

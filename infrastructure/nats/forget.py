@@ -15,11 +15,11 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RawStreamMsg
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from infrastructure.nats.form import Session
 from infrastructure.nats.publisher import BrokerLost
-from infrastructure.nats.stream import STREAM
+from infrastructure.nats.stream import STREAM, overwritten
 from interfaces.events.published import outlives_the_key, shard_of
 
 AT_ONCE = 50
@@ -32,9 +32,6 @@ PATIENCE = 4.0
 RENEWED = 1.0
 IDLE = 30.0
 """Seconds after which the broker forgets a reader of a shard that has ended without a word."""
-
-_GONE = 10043
-"""JetStream's code for a sequence that holds no message: somebody else was first."""
 
 _RECORD = "UPDATE erasures SET messages = messages + %s WHERE user_id = %s"
 
@@ -74,8 +71,8 @@ async def _overwrite_some(session: Session, user_id: UUID, sequences: list[int])
     if not sequences:
         return
     # The broker answers many at a time as soon as one.
-    overwritten = sum(await asyncio.gather(*(_overwrite(session.js, one) for one in sequences)))
-    await session.connection.execute(_RECORD, (overwritten, user_id))
+    count = sum(await asyncio.gather(*(overwritten(session.js, one) for one in sequences)))
+    await session.connection.execute(_RECORD, (count, user_id))
     await session.renew()
 
 
@@ -134,14 +131,3 @@ async def _next(js: JetStreamContext, sequence: int, subject: str) -> RawStreamM
         return await js.get_msg(STREAM, seq=sequence, subject=subject, next=True)
     except NotFoundError:
         return None
-
-
-async def _overwrite(js: JetStreamContext, sequence: int) -> bool:
-    try:
-        return await js.delete_msg(STREAM, sequence)
-    except NotFoundError:
-        return False
-    except APIError as error:
-        if error.err_code != _GONE:
-            raise
-        return False

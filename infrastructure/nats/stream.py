@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from interfaces.events.cloudevents import SOURCE
 
@@ -18,6 +18,9 @@ SUBJECTS = "users.>"
 DUPLICATE_WINDOW = 120
 LOOK_BACK = 2000
 """Messages looked at in search of the newest of ours; more than a relay ever has in flight."""
+
+_GONE = 10043
+"""JetStream's code for a sequence that holds no message: somebody else was first."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +140,18 @@ async def _message(js: JetStreamContext, sequence: int) -> RawStreamMsg | None:
         return await js.get_msg(STREAM, seq=sequence)
     except NotFoundError:
         return None
+
+
+async def overwritten(js: JetStreamContext, sequence: int) -> bool:
+    """Take a message out of the stream, its bytes overwritten; False where there is none."""
+    try:
+        return await js.delete_msg(STREAM, sequence)
+    except NotFoundError:
+        return False
+    except APIError as error:
+        if error.err_code != _GONE:
+            raise
+        return False
 
 
 def published_in(message: RawStreamMsg) -> Published | None:

@@ -9,16 +9,16 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from psycopg.sql import SQL
 
 from domain.errors import Unavailable
-from infrastructure.postgres.lending import Connection
-from infrastructure.postgres.reads import INDEXES_ONLY
+from infrastructure.postgres.lasting import LastingConnection
 
 MOST_AT_ONCE = 200
 
 # A row that somebody else has locked is passed over, so that a statement on many rows never waits with some
 # of them in its hands; whoever was passed over looks again.
-_ROTATE = """
+_ROTATE = SQL("""
 WITH v AS MATERIALIZED (
     SELECT * FROM unnest(%b::uuid[], %b::bytea[], %b::bytea[], %b::int[], %b::timestamptz[],
                          %b::timestamptz[], %b::text[])
@@ -33,7 +33,7 @@ SET token_hash = v.made, rotated_at = v.at, expires_at = v.until, used_from = v.
     until = (s.until || v.until)[cardinality(s.until) + 2 - v.kept :]
 FROM v JOIN free USING (id)
 WHERE s.id = v.id AND s.token_hash = v.shown
-RETURNING s.id, s.token_hash, s.epoch"""
+RETURNING s.id, s.token_hash, s.epoch""")
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +55,8 @@ class Rotations:
     """Makes rotations, many at a time, on a connection of its own."""
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
+        self._connection = LastingConnection(conninfo)
         self._asked: list[tuple[Rotation, asyncio.Future[int | None]]] = []
-        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def make(self, rotation: Rotation) -> int | None:
@@ -77,7 +76,7 @@ class Rotations:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         _fail(self._asked)
-        await self._disconnect()
+        await self._connection.close()
 
     async def _run(self) -> None:
         while self._asked:
@@ -95,31 +94,10 @@ class Rotations:
 
     async def _made(self, batch: list[Rotation]) -> dict[tuple[UUID, bytes], int]:
         columns = [[getattr(rotation, name) for rotation in batch] for name in Rotation.__struct_fields__]
-        for attempt in (1, 2):
-            try:
-                connection = await self._connected()
-                cursor = await connection.execute(_ROTATE, columns, prepare=True, binary=True)
-                return {(row[0], bytes(row[1])): row[2] for row in await cursor.fetchall()}
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                # The connection may have died while it lay idle. Should the first try have been carried out
-                # all the same, the second finds the sessions rotated, and each caller within the grace.
-                await self._disconnect()
-                if attempt == 2:
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = await Connection.connect(self._conninfo, autocommit=True)
-            await connection.settle(INDEXES_ONLY)
-            self._connection = connection
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                await self._connection.close()
-            self._connection = None
+        # Should it be said twice, and the first time have been carried out all the same, the second finds the
+        # sessions rotated, and each caller within the grace.
+        rows = await self._connection.rows(_ROTATE, columns)
+        return {(row[0], bytes(row[1])): row[2] for row in rows}
 
 
 def _fail(batch: list[tuple[Rotation, asyncio.Future[int | None]]]) -> None:

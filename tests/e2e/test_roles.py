@@ -19,7 +19,7 @@ from infrastructure.standing import open_keys
 from tests.e2e.everything import check_everything
 from tests.support.databases import Databases, standing
 from tests.support.deployment import Deployment, Part, deployment
-from tests.support.load import SECRET, Load, more_writes
+from tests.support.load import SECRET, Load, more_writes, together
 from tests.support.waiting import at_last, eventually
 
 PATIENCE = 30.0
@@ -39,7 +39,6 @@ _REACHED = {
     "mailer": "SELECT position FROM reactors WHERE name = 'mails'",
 }
 _MAILED = f"SELECT ({_REACHED['mailer']}) = ({_HEAD})"
-_OWNERS = "SELECT owner FROM projections WHERE live"
 _SIGNED = "SELECT checkpoint FROM log_checkpoints ORDER BY number DESC LIMIT 1"
 _WAITING = "waiting for `usersd migrate`"
 
@@ -77,7 +76,7 @@ async def test_one_of_each_role_is_killed_under_load_and_nothing_is_lost(deploye
     ]
     for each in loads:
         await more_writes(each, 10)
-    owner = max((part for part in deployed.parts if part.role == "projector"), key=_owned)
+    owner = max((part for part in deployed.parts if part.role == "projector"), key=Part.owns)
     for victim in (owner, *(deployed.first(role) for role in ("relay", "mailer", "sweeper"))):
         await asyncio.to_thread(_kill, victim)
         await more_writes(loads[1], 5)
@@ -85,12 +84,7 @@ async def test_one_of_each_role_is_killed_under_load_and_nothing_is_lost(deploye
     await more_writes(loads[1], 5)
     stop.set()
     await asyncio.gather(*working)
-    whole = Load(seed=0)
-    for each in loads:
-        whole.acknowledged += each.acknowledged
-        whole.attempted |= each.attempted
-        whole.faults += each.faults
-    await check_everything(other, whole)
+    await check_everything(other, together(loads))
     await eventually(lambda: asyncio.to_thread(other.one, _MAILED), PATIENCE)
     await asyncio.to_thread(_all_stop, deployed)
 
@@ -143,12 +137,6 @@ def _kill(victim: Part) -> None:
         victim.start()
     if victim.role != "sweeper":
         at_last(lambda: victim.one(_REACHED[victim.role]) >= head, PATIENCE)
-
-
-def _owned(projector: Part) -> int:
-    """How many read models it looks after."""
-    assert projector.process is not None
-    return sum(f"/{projector.process.pid}/" in (owner or "") for (owner,) in projector.rows(_OWNERS))
 
 
 def _all_stop(deployed: Deployment) -> None:

@@ -16,6 +16,7 @@ from tests.support.databases import ROOT_KEY
 from tests.support.program import Program
 from tests.support.servers import throw_away_folder
 
+_OWNERS = "SELECT owner FROM projections WHERE live"
 _READY = re.compile(r"is ready at (\S+)")
 
 
@@ -57,6 +58,11 @@ class Part(Program):
     def one(self, query: str) -> Any:
         ((value,),) = self.rows(query)
         return value
+
+    def owns(self) -> int:
+        """How many read models it looks after."""
+        assert self.process is not None
+        return sum(f"/{self.process.pid}/" in (owner or "") for (owner,) in self.rows(_OWNERS))
 
     def close(self) -> None:
         self.kill()

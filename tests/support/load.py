@@ -158,6 +158,16 @@ class Load:
         assert not twice, f"stored twice: {twice}"
 
 
+def together(loads: Sequence[Load]) -> Load:
+    """What several loads have seen, to be held against the log as one."""
+    whole = Load(seed=0)
+    for load in loads:
+        whole.acknowledged += load.acknowledged
+        whole.attempted |= load.attempted
+        whole.faults += load.faults
+    return whole
+
+
 async def more_writes(load: Load, count: int, within: float = 30.0) -> None:
     """Until so many more writes were acknowledged."""
     goal = len(load.acknowledged) + count
