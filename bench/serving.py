@@ -41,7 +41,7 @@ async def _serve(conninfo: str, port: int) -> None:
     keys = await asyncio.to_thread(open_keys, footing)
     async with open_service(settings, footing, keys) as service:
         await make_first_admin(service.bus, settings)
-        app = application(service, settings, footing, [constant])
+        app = application(service, settings, [constant])
         server = HttpServer(app, settings, "127.0.0.1", port)
         tasks = [asyncio.create_task(projector.run()) for projector in service.projectors]
         stop = asyncio.Event()

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 
 from application.bus import Bus
 from application.commands import COMMANDS
-from application.ports import Change, Clock, PasswordHasher, Ports, Rules
+from application.ports import Clock, PasswordHasher, Ports, Rules
 from application.queries import QUERIES
 from infrastructure.accounts.breached import BreachedSecrets
 from infrastructure.accounts.clients import PostgresClients
@@ -26,8 +26,9 @@ from infrastructure.clock import SystemClock
 from infrastructure.erasure.wiring import Erasure, erasure
 from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.changes import PostgresChanges
-from infrastructure.event_store.log import PostgresEventLog, stream_reads
+from infrastructure.event_store.log import stream_reads
 from infrastructure.event_store.repeats import PostgresRepeats
+from infrastructure.event_store.tail import Tail
 from infrastructure.integrity.announcing import NatsAnnouncer
 from infrastructure.integrity.checkpoint import key_of
 from infrastructure.integrity.checkpointer import Checkpointer
@@ -44,6 +45,7 @@ from infrastructure.postgres.notifications import (
     CHANNELS,
     ENDED_SESSIONS,
     EVENTS,
+    GENERATIONS,
     PROJECTIONS,
     Notifications,
 )
@@ -52,6 +54,7 @@ from infrastructure.reads.cursors import SealedCursors
 from infrastructure.reads.directory import open_directory
 from infrastructure.reads.visibility import PostgresVisibility
 from infrastructure.rebuilding import SpawnedWorkers
+from infrastructure.remembering import RememberingLog
 from infrastructure.roles import Role
 from infrastructure.settings import Settings
 from infrastructure.settings.address import own_address
@@ -78,6 +81,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A running service without its HTTP server."""
 
     bus: Bus
+    appender: Appender
     tokens: KnownTokens
     projectors: list[Projector]
     reactors: Sequence[Reactor]
@@ -92,25 +96,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str
     pool: Any
     nats_url: str
-
-
-class _Remembering(PostgresEventLog):
-    """The log, telling this process's memory of accounts what it has just changed."""
-
-    revocations: PostgresRevocations
-    tracing: Tracing | None = None
-
-    async def append(self, change: Change) -> int:
-        if self.tracing is None:
-            position = await super().append(change)
-        else:
-            position = await self.tracing.append(change, super().append)
-        self.revocations.changed_here(change.after.id, position)
-        return position
-
-    async def email_of(self, user_id: UUID) -> str:
-        """The email that a token in Mainflux's form names its user by."""
-        return (await self.load(user_id)).user.email
 
 
 @asynccontextmanager
@@ -141,7 +126,7 @@ async def open_service(
         stack.push_async_callback(accounts.close)
         streams = stream_reads(standing.conninfo)
         stack.push_async_callback(streams.close)
-        log = _Remembering(streams, appender, keys.mapper, keys.keyring, standing.conninfo)
+        log = RememberingLog(streams, appender, keys.mapper, keys.keyring, standing.conninfo)
         revocations = await stack.enter_async_context(
             PostgresRevocations(
                 standing.direct,
@@ -155,10 +140,10 @@ async def open_service(
         visibility = await stack.enter_async_context(
             PostgresVisibility(standing.conninfo, notifications.signals[PROJECTIONS])
         )
+        clock = clock or SystemClock()
         if hasher is None:
             hasher = bcrypt = BcryptHasher(settings.bcrypt_cost)
             stack.callback(bcrypt.close)
-        clock = clock or SystemClock()
         token_ground = Ground(
             standing=standing,
             keyring=keys.keyring,
@@ -205,7 +190,7 @@ async def open_service(
                 **_breached(stack, settings),
             ),
         )
-        wake_up = notifications.signals[EVENTS]
+        wake_up, built = notifications.signals[EVENTS], notifications.signals[GENERATIONS]
         jobs: dict[Role, list[Job]] = {part: [] for part in Role}
         jobs[Role.SWEEPER] += expiry_jobs(pool, ports.clock, settings.security_log_retention)
         if settings.send_telemetry and settings.telemetry_url:
@@ -223,14 +208,13 @@ async def open_service(
             ),
         )
         jobs[Role.MAILER].append(mailer.job())
-        if settings.projection_check:
-            check = BackgroundCheck(standing.direct, keys.reader, settings.projection_check)
-            jobs[Role.PROJECTOR].append(check.job())
-        relays = Relays(settings, keys.reader, standing.direct, standing.nats_url, wake_up, page_trace)
+        if often := settings.projection_check:
+            jobs[Role.PROJECTOR].append(BackgroundCheck(standing.direct, keys.reader, often).job())
+        tail, workers = Tail(keys.mapper, keys.keyring, wake_up), SpawnedWorkers(standing)
+        relays = Relays(settings, tail, standing.direct, standing.nats_url, tail.signal, page_trace)
         jobs[Role.RELAY] += relays.jobs()
-        use_cases = UseCaseTimes()
+        use_cases, stopping = UseCaseTimes(), asyncio.Event()
         bus = Bus(ports, COMMANDS, QUERIES, use_cases.add, tracing.use_case if tracing else None)
-        stopping = asyncio.Event()
         erasing = erasure(settings, standing, keys, pool, bus, stopping)
         jobs[Role.SWEEPER] += [*issues.jobs, *erasing.jobs]
         own = [job for part, found in jobs.items() if role.does(part) for job in found]
@@ -264,9 +248,10 @@ async def open_service(
         )
         yield Service(
             bus=bus,
+            appender=appender,
             tokens=issues.tokens,
             projectors=[
-                Projector(model, keys.reader, standing.direct, wake_up, page_trace, SpawnedWorkers(standing))
+                Projector(model, tail, standing.direct, tail.signal, page_trace, workers, built)
                 for model in READ_MODELS
             ],
             reactors=issues.reactors,

@@ -67,6 +67,7 @@ class WiredTools:
     def _serve(self, role: str, say: Say) -> None:
         # Imported here because only these commands need the HTTP server.
         from infrastructure.erasure.ledger import LedgerUnusable
+        from infrastructure.event_store.appender import AppenderDied
         from infrastructure.first_admin import NoFirstAdmin
         from infrastructure.integrity.file import CheckpointFileUnusable
         from infrastructure.server.addresses import CannotListen
@@ -79,7 +80,7 @@ class WiredTools:
         with plainly(CannotListen):
             try_out(chosen, settings)
         unfit = (CannotListen, NoFirstAdmin, LedgerUnusable, CheckpointFileUnusable, UnfitCertificate)
-        with plainly(*unfit), _footing(chosen, settings, say) as standing:
+        with plainly(*unfit, AppenderDied), _footing(chosen, settings, say) as standing:
 
             def ready(address: str) -> None:
                 if standing.servers:

@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from infrastructure.bootstrap import Service, open_service
 from infrastructure.erasure.reapply import reapply_at_start
+from infrastructure.event_store.appender import AppenderDied
 from infrastructure.first_admin import make_first_admin
 from infrastructure.logs import marks
 from infrastructure.process import tune
@@ -42,7 +43,7 @@ log = logging.getLogger("usersd")
 def serve(
     role: Role, settings: Settings, standing: Standing, keys: Keys, ready: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` hears the address. Raises CannotListen."""
+    """Serve until SIGTERM or SIGINT; `ready` hears the address. Raises CannotListen, AppenderDied."""
     uvloop.run(_serve(role, settings, standing, keys, ready))
 
 
@@ -60,7 +61,7 @@ async def _serve(
             await reapply_at_start(service.bus, service.erasure)
             await make_first_admin(service.bus, settings)
         leaving = asyncio.Event()
-        app = application(service, settings, standing, role=role, leaving=leaving)
+        app = application(service, settings, role=role, leaving=leaving)
         server = HttpServer(app, settings, host, port)
         tasks = [asyncio.create_task(_watched(coroutine)) for coroutine in work(role, service)]
         grpc = await serve_grpc(service, settings, standing, app) if role.answers else None
@@ -69,23 +70,31 @@ async def _serve(
         _heed_hang_ups(server, stop)
         ready(_url(settings, port))
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        dying = asyncio.create_task(service.appender.died.wait())
+        await asyncio.wait({stopping, serving, dying}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             raise CannotListen(f"The HTTP server ended by itself: {serving.exception() or 'no reason given'}")
         leaving.set()
         server.announce_end()
         if grpc:
             grpc.announce_end()
-        await _until_others_know(settings, role, stop)
+        if not dying.done():
+            await _until_others_know(settings, role, stop)
         log.info("stopping: requests in flight are finished first")
         within = settings.shutdown_timeout.total_seconds()
         await asyncio.gather(server.stop(within), *([grpc.stop(within)] if grpc else []))
         app.flush()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end([*tasks, dying])
         if role.does(Role.SWEEPER):
             await service.checkpointer.finish()
+        if not dying.cancelled():
+            raise AppenderDied("The task that appends has died; this process ends, to be started again.")
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _heed_hang_ups(server: HttpServer, stop: asyncio.Event) -> None:
@@ -130,7 +139,6 @@ async def serve_grpc(
 def application(
     service: Service,
     settings: Settings,
-    standing: Standing,
     more_routes: Sequence[HTTPRouteHandler] = (),
     role: Role = Role.RUN,
     leaving: asyncio.Event | None = None,

@@ -11,22 +11,29 @@ import psycopg
 
 from application.cancelling import heed_cancellation
 from application.outages import Outage, first_line
-from projections.lease import LEASE_SECONDS, Fenced, Lease, acquire, advance, is_fenced, release
+from projections.lease import (
+    LEASE_SECONDS,
+    Fenced,
+    Lease,
+    acquire,
+    advance,
+    advance_with,
+    is_fenced,
+    release,
+)
 from projections.page import REFUSED, Aside, Folded, Poison, fold_page, park, parked, write_page
 from projections.readmodel import LogPages, PageTrace, ReadModel, table_name
 
 PAGE = 1000
-POLL = 0.7
-"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up.
-
-Every reader of the log does so, and an idle service does nothing else: it is what idling costs.
-"""
+POLL = 1.0
+"""Seconds after which the log is asked for even if nothing was notified: covers a lost wake-up."""
 
 STANDBY = 0.5
 """Seconds after which a stand-by asks for the lease again."""
 
-RENEWED = 0.7
-"""Seconds after which an idle owner renews it."""
+RENEWED = 1.0
+"""Seconds after which an idle owner renews it. Every reader of the log does so, and an idle service does
+nothing else: it is what idling costs."""
 
 AGAIN = 0.25
 AWAY = 1.0
@@ -172,11 +179,15 @@ class Follower:
         self, connection: psycopg.AsyncConnection, lease: Lease, table: str, folded: Folded, reached: int
     ) -> list[Poison]:
         if not folded.poison:
+            changes = list(folded.changed.values())
             with contextlib.suppress(*REFUSED):
+                if written := self._model.statement(table, changes):
+                    await advance_with(connection, self._model, lease, reached, written)
+                    return []
                 # Not in a pipeline: the database does not notice there that its client stands still.
                 async with connection.transaction():
                     await advance(connection, self._model, lease, reached)
-                    await self._model.write(connection, table, list(folded.changed.values()))
+                    await self._model.write(connection, table, changes)
                 return []
         async with connection.transaction():
             await advance(connection, self._model, lease, reached)

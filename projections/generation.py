@@ -23,6 +23,9 @@ SET left_at = CASE WHEN live THEN clock_timestamp() ELSE left_at END,
     state = %s, fencing = fencing + 1, owner = NULL, lease_until = '-infinity'
 WHERE name = %s AND version = %s AND generation = %s"""
 
+_TELL = "SELECT pg_notify('usersd_generations', '')"
+"""Tells projectors that they have another generation to follow, or that one is read now."""
+
 _HEAD = "SELECT coalesce(max(position), 0) FROM events"
 
 
@@ -72,6 +75,7 @@ class Generation(msgspec.Struct):
     async def become(self, connection: psycopg.AsyncConnection, state: str) -> None:
         """Change what the generation is for; whoever owned it is fenced."""
         await connection.execute(_STATE, (state, *self.key))
+        await connection.execute(_TELL)
         self.state = state
 
 

@@ -6,10 +6,12 @@ and wakes up can write nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import psycopg
 
-from projections.readmodel import ReadModel
+from projections.readmodel import ReadModel, Statement
 
 LEASE_SECONDS = 3
 
@@ -24,6 +26,9 @@ WHERE name = %(name)s AND version = %(version)s AND generation = %(generation)s
 RETURNING generation, position, fencing"""
 
 _ADVANCE = "SELECT advance_projection(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
+
+# What is written beside the SELECT runs after it: the lease's row is locked before any other, as everywhere.
+_ADVANCE_WITH = b"WITH written AS (%s\n) %s"
 
 _ANNOUNCE = "SELECT pg_notify('usersd_projections', %s)"
 
@@ -60,8 +65,19 @@ async def advance(connection: psycopg.AsyncConnection, model: ReadModel, lease: 
 
     Where somebody else owns the projection by now, the database refuses: see `is_fenced`.
     """
-    place = (model.name, model.version, lease.generation, lease.fencing, lease.position, to, LEASE_SECONDS)
-    await connection.execute(_ADVANCE, place, prepare=True)
+    await connection.execute(_ADVANCE, _place(model, lease, to), prepare=True)
+
+
+async def advance_with(
+    connection: psycopg.AsyncConnection, model: ReadModel, lease: Lease, to: int, written: Statement
+) -> None:
+    """Move the position and write the rows in one statement, which is a transaction of its own.
+
+    It is sent whole or not at all, so that no owner can stand still in the middle of it.
+    """
+    words, values = written
+    both = _ADVANCE_WITH % (words, _ADVANCE.encode())
+    await connection.execute(both, [*values, *_place(model, lease, to)], prepare=True)
 
 
 async def announce(connection: psycopg.AsyncConnection, model: ReadModel, reached: int) -> None:
@@ -77,6 +93,10 @@ def is_fenced(error: psycopg.Error) -> bool:
 async def release(connection: psycopg.AsyncConnection, model: ReadModel, generation: int, owner: str) -> None:
     """Let a stand-by take over at once."""
     await connection.execute(_RELEASE, _names(model, generation=generation, owner=owner))
+
+
+def _place(model: ReadModel, lease: Lease, to: int) -> tuple[Any, ...]:
+    return model.name, model.version, lease.generation, lease.fencing, lease.position, to, LEASE_SECONDS
 
 
 def _names(model: ReadModel, **more: object) -> dict[str, object]:

@@ -20,6 +20,9 @@ from projections.parts import Workers
 from projections.readmodel import LogPages, PageTrace, ReadModel
 from projections.rebuild import rebuild
 
+LOOKS_EVERY = 2.0
+"""Seconds after which it is looked for other generations even if nothing was notified."""
+
 UNPROVEN = 30.0
 """Seconds after which a first generation that is not what the log says is looked at again."""
 
@@ -43,8 +46,11 @@ class Projector:
         wake_up: WakeUp,
         trace: PageTrace | None = None,
         workers: Workers | None = None,
+        generations: WakeUp | None = None,
     ) -> None:
+        """`generations` tells of new ones; without it they are looked for more often."""
         self._model = model
+        self._generations = generations
         self._workers = workers
         self._pages = pages
         self._conninfo = conninfo
@@ -90,7 +96,10 @@ class Projector:
                 if not any(built.values()):
                     await self._build_the_first()
                 self._outage.is_over()
-                await asyncio.sleep(STANDBY)
+                if self._generations:
+                    await self._generations.wait(LOOKS_EVERY)
+                else:
+                    await asyncio.sleep(STANDBY)
 
     async def _build_the_first(self) -> None:
         try:

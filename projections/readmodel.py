@@ -16,6 +16,10 @@ PageTrace = Callable[[str, Sequence[Recorded | Unreadable]], Callable[[], None] 
 """Begins the span of what is done with a page; answers with what ends it, None where nothing is traced."""
 
 
+Statement = tuple[bytes, Sequence[Any]]
+"""A statement and its parameters."""
+
+
 class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     """Stands for an event that a read model goes on without, by an operator's decision at `at`.
 
@@ -83,6 +87,9 @@ class ReadModel(Protocol):
 
     async def write(self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Any]) -> None:
         """Write what the folds returned; applying the same page twice changes nothing."""
+
+    def statement(self, table: str, changes: Sequence[Any]) -> Statement | None:
+        """The one INSERT, UPDATE or DELETE that does what `write` would; None where it takes more or less."""
 
     async def copy(self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Any]) -> None:
         """As `write`, and much faster, for users of whom the table is certain to hold nothing yet."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from application.ports import Recorded
 from domain.user import User
 from projections.folding import Gone, fold_user
-from projections.readmodel import Discarded
+from projections.readmodel import Discarded, Statement
 
 _COPY = SQL("COPY {} FROM STDIN (FORMAT BINARY)")
 _DELETE = SQL("DELETE FROM {} WHERE {} = ANY(%b::uuid[])")
@@ -23,7 +24,7 @@ class RowPerUser(ABC):
     """`upsert` takes the columns of many rows as arrays, `types` are those that COPY is told."""
 
     key: ClassVar[str]
-    upsert: ClassVar[SQL]
+    upsert: ClassVar[LiteralString]
     types: ClassVar[Sequence[str]]
 
     @abstractmethod
@@ -41,12 +42,20 @@ class RowPerUser(ABC):
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
     ) -> None:
         gone = [change.id for change in changes if isinstance(change, Gone)]
-        rows = [self.upserted(change) for change in changes if isinstance(change, User)]
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await connection.execute(self.upsert.format(Identifier(table)), columns, prepare=True)
+        if upsert := self._upsert(table, [change for change in changes if isinstance(change, User)]):
+            await connection.execute(*upsert, prepare=True)
         if gone:
             await connection.execute(_DELETE.format(Identifier(table), Identifier(self.key)), (gone,))
+
+    def statement(self, table: str, changes: Sequence[User | Gone]) -> Statement | None:
+        users = [change for change in changes if isinstance(change, User)]
+        return self._upsert(table, users) if len(users) == len(changes) else None
+
+    def _upsert(self, table: str, users: Sequence[User]) -> Statement | None:
+        if not users:
+            return None
+        columns = zip(*(self.upserted(user) for user in users), strict=True)
+        return worded(self.upsert, table), [list(column) for column in columns]
 
     async def copy(
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[User | Gone]
@@ -56,3 +65,9 @@ class RowPerUser(ABC):
             for change in changes:
                 if isinstance(change, User):
                     await rows.write_row(self.copied(change))
+
+
+@cache
+def worded(statement: LiteralString, table: str) -> bytes:
+    """A statement about a table: composed once, as it is sent with every page."""
+    return SQL(statement).format(Identifier(table)).as_bytes()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from projections.readmodel import ReadModel, suffixes, table_name, view_name
 
 _LOCK = 7310580243119869
+
+PATIENCE = 0.1
+"""Seconds for which a drop waits for a lock before it steps back: fewer than after which PostgreSQL ends
+one of two who wait for one another."""
+
+STEPS_BACK = 100
 
 _NEWEST = "SELECT coalesce(max(generation), 0) FROM projections WHERE name = %s AND version = %s"
 
@@ -112,12 +121,23 @@ def drop_unfinished(connection: psycopg.Connection, model: ReadModel) -> None:
 
 def drop(connection: psycopg.Connection, model: ReadModel, generation: int) -> None:
     """Forget a generation that is not live. Its owner finds itself fenced."""
+    for _ in range(STEPS_BACK):
+        with suppress(psycopg.errors.LockNotAvailable):
+            _drop(connection, model, generation, PATIENCE)
+            return
+        time.sleep(PATIENCE)
+    _drop(connection, model, generation, 0)
+
+
+def _drop(connection: psycopg.Connection, model: ReadModel, generation: int, patience: float) -> None:
     with connection.transaction():
-        # The row before the table: in the order in which a projector locks them.
+        # Its owner locks the table and then the row, which cannot be turned round in one statement.
+        connection.execute(f"SET LOCAL lock_timeout = {round(patience * 1000)}".encode())
         _forget(connection, model.name, model.version, generation)
         for suffix in suffixes(model):
             name = table_name(model, generation) + suffix
             connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(name)))
+        connection.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 def older(connection: psycopg.Connection, model: ReadModel) -> list[tuple[int, int]]:

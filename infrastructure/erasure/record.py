@@ -85,10 +85,11 @@ class Record:
         One can be finished when the stream is cleared and every read model has come past its request.
         """
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_WORK.encode(), self._models)
-            found = [Work(*row) for row in await cursor.fetchall()]
             row = await (await connection.execute(_OPEN)).fetchone()
-            return found, bool(row and row[0])
+            if row is None or not row[0]:
+                return [], False
+            cursor = await connection.execute(_WORK.encode(), self._models)
+            return [Work(*found) for found in await cursor.fetchall()], True
 
     async def noted(self, user_id: UUID) -> None:
         """The ledger has the user on disk."""

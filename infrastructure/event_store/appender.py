@@ -33,6 +33,10 @@ _LOST = (psycopg.OperationalError, psycopg.InterfaceError, ReadOnlySqlTransactio
 log = logging.getLogger("usersd.appender")
 
 
+class AppenderDied(Exception):
+    """The process can store nothing any more: it ends, so that another is started."""
+
+
 class _Waiting:
     __slots__ = ("deadline", "future", "in_flight", "prepared")
 
@@ -57,7 +61,8 @@ class Appender:
         self._outage = Outage(log, "nothing can be appended to the event log")
         self._connection: psycopg.AsyncConnection | None = None
         self._closing = False
-        self._dead = False
+        self.died = asyncio.Event()
+        """Set when nothing can be stored by this process any more."""
         self.batches = 0
         self.appended = 0
         self.sizes = [0] * (MAX_BATCH.bit_length() + 1)
@@ -88,7 +93,7 @@ class Appender:
         """
         if len(self._queue) >= MAX_WAITING or self._closing:
             raise Overloaded("Too many changes are waiting to be stored; try again shortly.")
-        if self._dead:
+        if self.died.is_set():
             raise Unavailable
         deadline = time.monotonic() + self._patience
         waiting = _Waiting(prepared, asyncio.get_running_loop().create_future(), deadline)
@@ -162,10 +167,10 @@ class Appender:
         """Nobody stores anything any more: whoever waits, or comes later, is told so at once."""
         if self._closing:
             return
-        self._dead = True
+        self.died.set()
         error = None if task.cancelled() else task.exception()
         log.critical(
-            "the task that appends has died of %s: nothing can be stored until this process is restarted",
+            "the task that appends has died of %s: this process can store nothing any more",
             type(error).__name__ if error else "a cancellation",
         )
         for waiting in (*self._batch, *self._queue):

@@ -12,9 +12,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from application.ports import Recorded, Unreadable
 from domain.errors import Unavailable
 from infrastructure.event_store.log import EventReader
+from infrastructure.postgres.lasting import INDEXES_ONLY
 from infrastructure.postgres.lending import Connection
 from infrastructure.postgres.notifications import Signal
-from infrastructure.postgres.reads import INDEXES_ONLY
 
 T = TypeVar("T")
 

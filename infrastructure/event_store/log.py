@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -16,8 +16,10 @@ from psycopg.sql import SQL
 
 from application.ports import Change, History, Recorded, Unreadable
 from domain.errors import HistoryUnreadable, Unavailable, UnknownEvent
-from domain.user import fold
+from domain.events import ErasureRequested
+from domain.user import User, evolve
 from infrastructure.event_store.appender import Appender
+from infrastructure.event_store.folded import Folded, FoldedUsers
 from infrastructure.event_store.keyring import Keyring, UserKey
 from infrastructure.event_store.mapper import FORGOTTEN, EventMapper, Key, SealBroken
 from infrastructure.event_store.prepared import position_of, prepare
@@ -29,6 +31,13 @@ FROM unnest(%b::uuid[]) AS asked (id)
 JOIN events e ON e.stream_id = asked.id
 LEFT JOIN user_keys k ON k.user_id = asked.id
 ORDER BY e.stream_id, e.version"""
+
+_FROM: LiteralString = """
+SELECT e.position, e.stream_id, e.version, e.name, e.state, k.epoch, k.wrapped, k.destroyed_at, asked.version
+FROM unnest(%b::uuid[], %b::int8[]) AS asked (id, version)
+JOIN events e ON e.stream_id = asked.id AND e.version >= asked.version
+LEFT JOIN user_keys k ON k.user_id = asked.id
+ORDER BY asked.id, asked.version, e.version"""
 
 _PAGE = SQL("""
 SELECT e.position, e.stream_id, e.version, e.name, e.state, k.epoch, k.wrapped, k.destroyed_at
@@ -42,9 +51,13 @@ FROM events e LEFT JOIN user_keys k ON k.user_id = e.stream_id
 WHERE e.position > %b AND e.position <= %b AND (uuid_hash(e.stream_id) & 2147483647) %% %b = %b
 ORDER BY e.position""")
 
+NO_END = 2**62
+"""A position that no log reaches."""
+
 log = logging.getLogger("usersd.log")
 
 Row = tuple[int, UUID, int, str, bytes, int | None, bytes | None, datetime | None]
+Streams = PointReads[tuple[UUID, int], list[Row]]
 
 
 class EventReader:
@@ -86,12 +99,18 @@ class EventReader:
         return page
 
     async def read(
-        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = 2**62
+        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = NO_END
     ) -> list[Recorded | Unreadable]:
         """Up to `limit` events after a position, in order."""
+        return self.open_page(await self.rows(connection, after, limit, until))
+
+    async def rows(
+        self, connection: psycopg.AsyncConnection, after: int, limit: int, until: int = NO_END
+    ) -> Sequence[Row]:
+        """The same as the log holds it, each row with its user's key as it is in that moment."""
         cursor = await connection.execute(_PAGE, (after, until, limit), prepare=True, binary=True)
         rows: list[Any] = await cursor.fetchall()
-        return self.open_page(rows)
+        return rows
 
     async def read_part(
         self, connection: psycopg.AsyncConnection, after: int, until: int, number: int, count: int
@@ -127,7 +146,7 @@ class PostgresEventLog:
 
     def __init__(
         self,
-        streams: PointReads[UUID, list[Row]],
+        streams: Streams,
         appender: Appender,
         mapper: EventMapper,
         keyring: Keyring,
@@ -138,31 +157,43 @@ class PostgresEventLog:
         self._mapper = mapper
         self._keyring = keyring
         self._conninfo = conninfo
+        self._folded = FoldedUsers()
         self.reader = EventReader(mapper, keyring)
 
     async def load(self, user_id: UUID) -> History:
-        rows = await self._streams.get(user_id)
+        known = self._folded.get(user_id)
+        rows = await self._streams.get((user_id, known.user.version if known else 1)) or []
+        if known and not _is_of(known, rows):
+            self._folded.forget(user_id)
+            known, rows = None, await self._streams.get((user_id, 1)) or []
+        user = known.user if known else User(id=user_id)
         if not rows:
-            return History(user=fold(user_id, ()))
-        key, records = self._opened(rows)
-        user = fold(user_id, (recorded.event for recorded in records))
-        return History(user=user, position=rows[-1][0], key=key if isinstance(key, UserKey) else None)
+            return History(user=user)
+        key, records = self._opened(rows, user.version)
+        for recorded in records:
+            user = evolve(user, recorded.event)
+        position, state = rows[-1][0], rows[-1][4]
+        if not isinstance(key, UserKey):
+            return History(user=user, position=position)
+        self._folded.remember(Folded(user, position, state, key), max(len(row[4]) for row in rows))
+        return History(user=user, position=position, key=key)
 
     async def timeline(self, user_id: UUID) -> Sequence[Recorded]:
-        rows = await self._streams.get(user_id)
+        rows = await self._streams.get((user_id, 1))
         return self._opened(rows)[1] if rows else ()
 
-    def _opened(self, rows: Sequence[Row]) -> tuple[Key, list[Recorded]]:
+    def _opened(self, rows: Sequence[Row], known: int = 0) -> tuple[Key, list[Recorded]]:
+        """The key of a user and the events beyond the version that is known, from which on the rows are."""
         try:
             key = self.reader.key_of(rows[0])
-            records = [self.reader.open(row, key) for row in rows]
+            records = [self.reader.open(row, key) for row in rows if row[2] > known]
         except psycopg.OperationalError:
             # The epoch of the key is new, and the keyring cannot be read at the moment.
             raise Unavailable from None
         except (SealBroken, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("the history of user %s cannot be read: %s", rows[0][1], type(error).__name__)
             raise HistoryUnreadable from None
-        if len(records) != records[-1].version:
+        if known + len(records) != rows[-1][2]:
             log.error("the history of user %s cannot be read: a version is missing", rows[0][1])
             raise HistoryUnreadable
         return key, records
@@ -173,9 +204,12 @@ class PostgresEventLog:
             outcome = await self._appender.append(prepared)
             if outcome.outcome == "old_epoch":
                 await asyncio.to_thread(self._keyring.learn)
-            return position_of(outcome)
+            position = position_of(outcome)
         except psycopg.Error as error:
             raise _refusal(error) from None
+        if any(isinstance(event, ErasureRequested) for event in change.events):
+            self._folded.forget(change.after.id)
+        return position
 
     async def head(self) -> int:
         try:
@@ -188,16 +222,28 @@ class PostgresEventLog:
             raise Unavailable from None
 
 
-def stream_reads(conninfo: str) -> PointReads[UUID, list[Row]]:
-    """Whole streams by user id, shared between concurrent callers."""
-    return PointReads(conninfo, _STREAMS, _by_stream)
+def stream_reads(conninfo: str) -> Streams:
+    """Streams by user id, from a version on, shared between concurrent callers."""
+    return PointReads(conninfo, _FROM, _by_stream, _columns)
 
 
-def _by_stream(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[UUID, list[Row]]]:
-    streams: dict[UUID, list[Any]] = {}
+def _columns(asked: Sequence[tuple[UUID, int]]) -> list[Any]:
+    return [list(column) for column in zip(*asked, strict=True)]
+
+
+def _by_stream(rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[tuple[UUID, int], list[Row]]]:
+    streams: dict[tuple[UUID, int], list[Any]] = {}
     for row in rows:
-        streams.setdefault(row[1], []).append(row)
+        streams.setdefault((row[1], row[8]), []).append(row[:8])
     return streams.items()
+
+
+def _is_of(known: Folded, rows: Sequence[Row]) -> bool:
+    """Whether rows begin with the event that a user is known up to, and the key is there as it was."""
+    if not rows:
+        return False
+    position, _, _, _, state, _, wrapped, _ = rows[0]
+    return (position, state, wrapped) == (known.position, known.state, known.key.wrapped)
 
 
 def _unreadable(row: Row, reason: str) -> Unreadable:

@@ -21,13 +21,13 @@ from infrastructure.mail.kinds import FOLLOW_FROM, MAILS, MailKind
 from infrastructure.mail.rows import NewMail, enqueue
 from infrastructure.postgres.reactors import (
     PAGE,
-    POLL,
-    RECORDED_EVERY,
     Leadership,
     Lease,
     Stuck,
     WakeUp,
     advance,
+    is_due,
+    news,
 )
 from infrastructure.tokens.links import LinkTokens, hash_of
 
@@ -78,13 +78,14 @@ class Follower:
         self._read = lease.position
         while True:
             heed_cancellation()
+            looked = loop.time()
             found, full = await self._page(connection)
-            if found or loop.time() - recorded >= RECORDED_EVERY:
+            if found or is_due(lease, self._read, loop.time() - recorded):
                 await self._record(connection, lease, found)
                 recorded = loop.time()
             if not full:
                 self._leadership.caught_up()
-                await self._wake_up.wait(POLL)
+                await news(self._wake_up, looked)
 
     async def _page(self, connection: psycopg.AsyncConnection) -> tuple[list[NewMail], bool]:
         """The mails that follow from what comes next, and whether more is likely to be there. Raises Held."""
@@ -124,10 +125,12 @@ class Follower:
         ]
 
     async def _record(self, connection: psycopg.AsyncConnection, lease: Lease, found: list[NewMail]) -> None:
+        if not found:
+            await advance(connection, lease, self._read)
+            lease.position = self._read
+            return
         async with connection.transaction():
             await advance(connection, lease, self._read)
-            if found:
-                await enqueue(connection, found)
+            await enqueue(connection, found)
         lease.position = self._read
-        if found:
-            self._enqueued()
+        self._enqueued()

@@ -30,10 +30,13 @@ from infrastructure.nats.publisher import BrokerLost, Publisher, Refused
 from infrastructure.postgres.complaints import cause
 from projections.readmodel import PageTrace
 
-POLL = 0.5
-"""Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
+POLL = 1.0
+"""Seconds after which the log is asked for even if nothing was notified: covers a lost wake-up."""
 
 STANDBY = 1.0
+RENEWED = 1.5
+"""Seconds after which an idle owner renews the lease."""
+
 CLEARING = 60.0
 """Seconds between two looks for users who could not be cleared out of the stream when they were forgotten."""
 
@@ -172,7 +175,7 @@ class Relay:
             await self._wake_up.wait(POLL)
             if session.publisher.is_lost:
                 raise BrokerLost("the connection was lost")
-            if loop.time() - renewed > STANDBY:
+            if loop.time() - renewed > RENEWED:
                 await session.renew()
                 renewed = loop.time()
 

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
 from application.cancelling import heed_cancellation
@@ -18,11 +20,28 @@ from infrastructure.postgres.complaints import cause
 
 EVENTS = "usersd_events"
 PROJECTIONS = "usersd_projections"
+GENERATIONS = "usersd_generations"
 ENDED_SESSIONS = "usersd_revoked_sessions"
 KEYS = "usersd_signing_keys"
-CHANNELS = (EVENTS, PROJECTIONS, ENDED_SESSIONS, KEYS)
+CHANNELS = (EVENTS, PROJECTIONS, GENERATIONS, ENDED_SESSIONS, KEYS)
+
+PATIENCE = 60.0
+
+T = TypeVar("T")
 
 log = logging.getLogger("usersd.notifications")
+
+
+class _Listening(psycopg.AsyncConnection[TupleRow]):
+    """Sleeps until something comes: by itself the driver looks up ten times a second."""
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = PATIENCE,
+        timeout: float | None = None,  # noqa: ASYNC109 - the driver's own
+    ) -> T:
+        return await super().wait(gen, max(interval, PATIENCE), timeout)
 
 
 class Signal:
@@ -91,7 +110,7 @@ class Notifications:
         while True:
             heed_cancellation()
             try:
-                connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                connection = await _Listening.connect(self._conninfo, autocommit=True)
                 async with connection:
                     for channel in self.signals:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))

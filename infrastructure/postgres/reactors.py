@@ -20,11 +20,17 @@ from application.cancelling import heed_cancellation
 from infrastructure.postgres.complaints import cause
 
 PAGE = 1000
-POLL = 0.8
+POLL = 1.0
 """Seconds after which the log is looked at even if nothing was notified: covers a lost wake-up."""
 
+BREATH = 0.05
+"""Seconds between two looks at the least: on a busy log each finds more for the same price."""
+
 RECORDED_EVERY = 1.0
-"""Seconds after which the position is written although nothing had to be done; each time costs a flush."""
+"""Seconds after which the position is written of events that nothing had to be done for; it costs a flush."""
+
+RENEWED = 2.0
+"""Seconds after which the lease is renewed although the log has not grown."""
 
 STANDBY = 1.0
 FIRST_PAUSE = 0.25
@@ -112,6 +118,17 @@ async def note(connection: psycopg.AsyncConnection, lease: Lease, fault: str) ->
 async def release(connection: psycopg.AsyncConnection, name: str, owner: str) -> None:
     """Let a stand-by take over at once."""
     await connection.execute(_RELEASE, (name, owner))
+
+
+def is_due(lease: Lease, read: int, since: float) -> bool:
+    """Whether to write the position, or that one is still there, so many seconds after the last time."""
+    return since >= (RECORDED_EVERY if read > lease.position else RENEWED)
+
+
+async def news(wake_up: WakeUp, looked: float) -> None:
+    """Wait for what follows a look that was begun at a time of the loop's clock."""
+    await wake_up.wait(POLL)
+    await asyncio.sleep(looked + BREATH - asyncio.get_running_loop().time())
 
 
 Follow = Callable[[psycopg.AsyncConnection, Lease], Awaitable[None]]

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from domain.errors import Unavailable
-from infrastructure.postgres.lending import Connection
+from infrastructure.postgres.lasting import LastingConnection
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,19 +22,15 @@ MAX_KEYS = 500
 NOT_BUILT = "What this is answered from is being built from the log; try again later."
 """A table is missing only until the first generation of a read model is whole: nobody sees part of it."""
 
-# A plan that was cached while a table was empty would scan it whole for ever; point reads never should.
-INDEXES_ONLY: LiteralString = (
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
-)
-
 log = logging.getLogger("usersd.reads")
 
 
 class PointReads(Generic[K, V]):
     """Answers `get(key)` with what one statement finds for it, many keys at a time.
 
-    `query` takes an array of keys; `group` makes a mapping of its rows. A key that is asked for while a
-    statement runs goes into the next one, so an answer is never older than its question.
+    `query` takes an array of keys, or what `columns` makes of them; `group` makes a mapping of its rows. A
+    key that is asked for while a statement runs goes into the next one, so an answer is never older than its
+    question.
     """
 
     def __init__(
@@ -42,12 +38,13 @@ class PointReads(Generic[K, V]):
         conninfo: str,
         query: LiteralString,
         group: Callable[[Sequence[tuple[Any, ...]]], Iterable[tuple[K, V]]],
+        columns: Callable[[list[K]], list[Any]] = lambda keys: [keys],
     ) -> None:
-        self._conninfo = conninfo
+        self._connection = LastingConnection(conninfo)
         self._query = SQL(query)
         self._group = group
+        self._columns = columns
         self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
-        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
@@ -68,7 +65,7 @@ class PointReads(Generic[K, V]):
                 if not future.done():
                     future.set_exception(Unavailable())
         self._asked.clear()
-        await self._disconnect()
+        await self._connection.close()
 
     async def _run(self) -> None:
         while self._asked:
@@ -90,30 +87,7 @@ class PointReads(Generic[K, V]):
                         future.set_result(found.get(key))
 
     async def _read(self, keys: list[K]) -> dict[K, V]:
-        for attempt in (1, 2):
-            try:
-                connection = await self._connected()
-                cursor = await connection.execute(self._query, (keys,), prepare=True, binary=True)
-                return dict(self._group(await cursor.fetchall()))
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                # The connection may have died while it lay idle; a fresh one tells.
-                await self._disconnect()
-                if attempt == 2:
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = await Connection.connect(self._conninfo, autocommit=True)
-            await connection.settle(INDEXES_ONLY)
-            self._connection = connection
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                await self._connection.close()
-            self._connection = None
+        return dict(self._group(await self._connection.rows(self._query, self._columns(keys))))
 
 
 def _as_refusal(error: BaseException) -> BaseException:

@@ -18,6 +18,9 @@ from projections.users.projector import Users
 STALLED_FOR = 5.0
 """Seconds for which nothing waits after a wait was in vain and nothing has moved since."""
 
+SILENCE = 1.0
+"""Seconds without a word after which it is looked whether those who wait could go on."""
+
 _MODELS = {model.name: model.version for model in (Users, Signups)}
 """A list shows the users of the one and counts with the totals of the other."""
 
@@ -35,7 +38,8 @@ class PostgresVisibility:
         self._signal = signal
         self._positions = dict.fromkeys(_MODELS, 0)
         self._reached = 0
-        self._unsure = False
+        self._unsure = asyncio.Event()
+        self._heard_at = 0.0
         self._paused = False
         self._stalled_until = 0.0
         self._waiting: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -75,18 +79,22 @@ class PostgresVisibility:
         name, _, rest = payload.partition(":")
         version, _, reached = rest.partition(":")
         if version == str(_MODELS.get(name)):
+            self._heard_at = time.monotonic()
             self._advance({name: int(reached)})
         elif not name:
             # The connection was made anew, and what was notified meanwhile is not known; or somebody has
             # paused a read model, or had it go on.
-            self._unsure = True
+            self._unsure.set()
 
     async def _watch(self) -> None:
         while True:
             heed_cancellation()
-            heard = await self._signal.wait(1.0)
-            if self._unsure or (self._waiting and not heard):
-                self._unsure = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SILENCE):
+                    await self._unsure.wait()
+            silent = time.monotonic() - self._heard_at >= SILENCE
+            if self._unsure.is_set() or (self._waiting and silent):
+                self._unsure.clear()
                 await self._look()
 
     def _advance(self, positions: dict[str, int]) -> None:

@@ -31,6 +31,10 @@ BELIEVED_FOR = 1.0
 """Seconds without news after which the database is asked about each token."""
 
 ASKS_EVERY = 0.5
+AT_REST, ASKS_AT_REST = 10.0, 2.0
+"""Seconds without a token after which the memory is confirmed less often, and how often. Whoever shows one
+then has the database asked about it, and the memory confirmed."""
+
 BREATH = 0.05
 """Seconds between two questions at the least: a busy log notifies thousands of times a second."""
 
@@ -96,6 +100,7 @@ class PostgresRevocations:
         self._last_number = 0
         self._confirmed = -BELIEVED_FOR
         self._doubted = 0.0
+        self._checked = clock()
         self._tidied = 0.0
         self._news = asyncio.Event()
         self._first = asyncio.Event()
@@ -129,11 +134,10 @@ class PostgresRevocations:
         return self._clock() - self._confirmed <= BELIEVED_FOR
 
     async def check(self, claims: AccessClaims) -> Rights:
-        if (
-            self.is_current
-            and self._confirmed > self._doubted
-            and self._own.get(claims.user_id, 0) <= self._known.reached
-        ):
+        self._checked = self._clock()
+        if not self.is_current:
+            self._news.set()
+        elif self._confirmed > self._doubted and self._own.get(claims.user_id, 0) <= self._known.reached:
             rights = self._known.verdict(claims, self._said.get(claims), time.time())
             if rights is not None:
                 return rights
@@ -219,7 +223,8 @@ class PostgresRevocations:
             self._tidy(asked)
             await asyncio.sleep(BREATH)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ASKS_EVERY - BREATH):
+                rests = self._clock() - self._checked > AT_REST
+                async with asyncio.timeout((ASKS_AT_REST if rests else ASKS_EVERY) - BREATH):
                     await self._news.wait()
 
     async def _catch_up(self, connection: psycopg.AsyncConnection, known: Known) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import ClassVar
+from typing import ClassVar, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -13,11 +13,12 @@ from psycopg.sql import SQL, Identifier
 
 from application.ports import Recorded
 from application.timeline import By, HistoryEntry
-from projections.readmodel import Discarded, Gap
+from projections.readmodel import Discarded, Gap, Statement
+from projections.rows import worded
 
-_INSERT = SQL("""
+_INSERT: LiteralString = """
 INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::bytea[])
-ON CONFLICT (user_id, version) DO NOTHING""")
+ON CONFLICT (user_id, version) DO NOTHING"""
 
 _LAST = SQL("""
 SELECT asked.id, (SELECT max(t.version) FROM {} AS t WHERE t.user_id = asked.id)
@@ -76,13 +77,14 @@ class History:
     async def write(
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Timeline]
     ) -> None:
-        rows = [(line.user_id, version, entry) for line in changes for version, entry in line.entries]
         gone = [line.user_id for line in changes if not line.entries]
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await connection.execute(_INSERT.format(Identifier(table)), columns, prepare=True)
+        if insert := _insert(table, changes):
+            await connection.execute(*insert, prepare=True)
         if gone:
             await connection.execute(_DELETE.format(Identifier(table)), (gone,))
+
+    def statement(self, table: str, changes: Sequence[Timeline]) -> Statement | None:
+        return _insert(table, changes) if all(line.entries for line in changes) else None
 
     async def copy(
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Timeline]
@@ -96,6 +98,11 @@ class History:
 
     def disagreement(self, table: str) -> str:
         return ""
+
+
+def _insert(table: str, changes: Sequence[Timeline]) -> Statement | None:
+    rows = [(line.user_id, version, entry) for line in changes for version, entry in line.entries]
+    return (worded(_INSERT, table), [list(column) for column in zip(*rows, strict=True)]) if rows else None
 
 
 def render(recorded: Recorded | Discarded) -> bytes:

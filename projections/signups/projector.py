@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -19,12 +19,12 @@ from projections.rows import RowPerUser
 
 _LOAD = SQL("SELECT user_id, version, day, status, role FROM {} WHERE user_id = ANY(%b::uuid[])")
 
-_UPSERT = SQL("""
+_UPSERT: LiteralString = """
 INSERT INTO {} AS present
 SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::date[], %b::text[], %b::text[])
 ON CONFLICT (user_id) DO UPDATE SET
     version = excluded.version, day = excluded.day, status = excluded.status, role = excluded.role
-WHERE present.version < excluded.version""")
+WHERE present.version < excluded.version"""
 
 
 class Signups(RowPerUser):
@@ -33,7 +33,7 @@ class Signups(RowPerUser):
     name: ClassVar[str] = "signups"
     version: ClassVar[int] = 1
     key: ClassVar[str] = "user_id"
-    upsert: ClassVar[SQL] = _UPSERT
+    upsert: ClassVar[LiteralString] = _UPSERT
     types: ClassVar[Sequence[str]] = ("uuid", "int8", "date", "text", "text")
     also: ClassVar[Sequence[str]] = ("totals",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ from projections.rows import RowPerUser
 
 _LOAD = SQL("SELECT id, version, document FROM {} WHERE id = ANY(%b::uuid[])")
 
-_UPSERT = SQL("""
+_UPSERT: LiteralString = """
 INSERT INTO {} AS present
 SELECT id, version, email, username, first_name, last_name, name, status, role, created_at, changed_at,
        ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, document, card, brief
@@ -38,7 +38,7 @@ ON CONFLICT (id) DO UPDATE SET
     status = excluded.status, role = excluded.role, created_at = excluded.created_at,
     changed_at = excluded.changed_at, tags = excluded.tags, metadata = excluded.metadata,
     document = excluded.document, card = excluded.card, brief = excluded.brief
-WHERE present.version < excluded.version""")
+WHERE present.version < excluded.version"""
 
 _TYPES = ("uuid", "int8", *["text"] * 7, *["timestamptz"] * 2, "text[]", "jsonb", *["bytea"] * 2, "bool")
 
@@ -54,7 +54,7 @@ class Users(RowPerUser):
     name: ClassVar[str] = "users"
     version: ClassVar[int] = 1
     key: ClassVar[str] = "id"
-    upsert: ClassVar[SQL] = _UPSERT
+    upsert: ClassVar[LiteralString] = _UPSERT
     types: ClassVar[Sequence[str]] = _TYPES
     also: ClassVar[Sequence[str]] = ()
 

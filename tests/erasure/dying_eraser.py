@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure.bootstrap import open_service
-from infrastructure.nats import forget
+from infrastructure.nats import forget, stream
 from infrastructure.settings import load
 from infrastructure.standing import open_keys
 from tests.support.databases import standing
@@ -24,15 +24,15 @@ def die() -> None:
 
 
 async def main(conninfo: str, nats_url: str, ledger: str, step: str) -> None:
-    overwrite = forget._overwrite
+    overwritten = stream.overwritten
 
     async def die_after_the_first_message(js: Any, sequence: int) -> bool:
-        await overwrite(js, sequence)
+        await overwritten(js, sequence)
         die()
         return True
 
     if step == "one message overwritten":
-        forget._overwrite = die_after_the_first_message
+        setattr(forget, "overwritten", die_after_the_first_message)  # noqa: B010
     settings = load({"MG_USERS_BCRYPT_COST": "4", "MG_USERS_ERASURE_LEDGER": str(Path(ledger))}).settings
     ground = standing(conninfo, nats_url)
     keys = await asyncio.to_thread(open_keys, ground)

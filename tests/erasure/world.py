@@ -134,7 +134,7 @@ async def running_world(
         work = [projector.run() for projector in service.projectors] if read else []
         work += [relay.run() for relay in service.relays] if read else []
         tasks = [asyncio.create_task(reader) for reader in work]
-        transport = httpx.ASGITransport(application(service, settings, ground), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(application(service, settings), raise_app_exceptions=False)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://usersd") as http:
                 yield World(Client(service, http), clock, conninfo, broker, ledger)

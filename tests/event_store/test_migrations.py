@@ -228,4 +228,5 @@ async def test_who_serves_stays_ready_as_long_as_a_newer_version_lets_it_go_on(
     _of_a_newer_version(database, oldest_program=known()[-1].number + further)
     answer = await client.http.get("/readyz")
     assert answer.status_code == status, answer.text
-    assert answer.json()["checks"]["schema"] == ("ok" if status == 200 else "MigrationError")
+    said = answer.json()["checks"]["schema"]
+    assert said == "ok" if status == 200 else "Start that version" in said

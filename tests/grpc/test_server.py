@@ -257,7 +257,7 @@ async def test_a_port_that_is_taken_is_said_and_never_shared(here: World) -> Non
 async def test_grpc_can_be_left_out(here: World, shared_database: str) -> None:
     settings = load({"MG_USERS_GRPC_ENABLED": "false", "MG_USERS_GRPC_PORT": "0"}).settings
     footing = standing(shared_database)
-    app = application(here.client.service, settings, footing)
+    app = application(here.client.service, settings)
     assert await serve_grpc(here.client.service, settings, footing, app) is None
 
 

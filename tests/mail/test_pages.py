@@ -18,7 +18,6 @@ from infrastructure.settings import load
 from tests.mail.asking import NEW, ask_for_reset, ask_for_verification, reset, verify
 from tests.mail.conftest import Mailing
 from tests.support.browser import Browser, Page, chromium
-from tests.support.databases import standing
 from tests.support.mail_server import MailServer, _free_port
 from tests.support.service import Client
 
@@ -146,7 +145,7 @@ async def site(mailing: Mailing, database: str) -> AsyncIterator[Client]:
     url = f"http://127.0.0.1:{port}"
     async with mailing(MG_USERS_PUBLIC_URL=url) as client:
         settings = load({}).settings
-        app = application(client.service, settings, standing(database))
+        app = application(client.service, settings)
         server = Server(app, address="127.0.0.1", port=port, interface="asgi", log_enabled=False)  # type: ignore[arg-type]
         serving = asyncio.create_task(server.serve())
         client.http.base_url = httpx.URL(url)

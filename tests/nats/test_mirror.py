@@ -36,8 +36,8 @@ from tests.support.listening import listening
 from tests.support.service import Client, running_service
 from tests.support.waiting import eventually
 
-MIRRORS = int(os.environ.get("USERSD_TEST_MIRRORS", "20"))
-WRITES = int(os.environ.get("USERSD_TEST_MIRROR_WRITES", "300"))
+MIRRORS = int(os.environ.get("USERSD_TEST_MIRRORS", "10"))
+WRITES = int(os.environ.get("USERSD_TEST_MIRROR_WRITES", "200"))
 PATIENCE = 60.0 + MIRRORS
 
 Users = dict[str, tuple[int, dict[str, Any]]]
@@ -149,7 +149,7 @@ async def running(database: str, broker: Broker, folder: Path) -> AsyncIterator[
         "MG_USERS_DATA_DIR": str(folder),
     }
     async with running_service(database, broker.url, **variables) as client:
-        app = application(client.service, load({}).settings, standing(database))
+        app = application(client.service, load({}).settings)
         erasing = asyncio.create_task(client.service.erasure.run())
         async with listening(app) as made:
             yield World(client, f"http://127.0.0.1:{made.port}", broker, folder)

@@ -184,6 +184,9 @@ async def test_an_owner_that_stands_still_in_the_middle_of_a_page_is_put_out(dat
             frozen.set()
             await asyncio.Event().wait()
 
+        def statement(self, table: str, changes: Sequence[User | Gone]) -> None:
+            """In one statement nobody can stand still."""
+
     async with Writer(database) as writer, projecting(writer, Frozen()):
         await writer.register(3)
         await frozen.wait()

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from application.ports import Recorded
 from projections import catalogue
-from projections.readmodel import Discarded
+from projections.readmodel import Discarded, Statement
 
 _INSERT = SQL("INSERT INTO {} SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::int8[], %b::int8[])")
 
@@ -64,8 +64,11 @@ class Audit:
     async def write(
         self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Applied]
     ) -> None:
+        await connection.execute(*self.statement(table, changes), prepare=True)
+
+    def statement(self, table: str, changes: Sequence[Applied]) -> Statement:
         columns = [list(column) for column in zip(*(row for rows in changes for row in rows), strict=True)]
-        await connection.execute(_INSERT.format(Identifier(table)), columns, prepare=True)
+        return _INSERT.format(Identifier(table)).as_bytes(), columns
 
     async def copy(self, connection: psycopg.AsyncConnection, table: str, changes: Sequence[Applied]) -> None:
         await self.write(connection, table, changes)

@@ -96,7 +96,7 @@ async def running_service(
         if mail:
             readers.append(service.mailer.run())
         tasks = [asyncio.create_task(reader) for reader in readers]
-        transport = httpx.ASGITransport(application(service, settings, ground), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(application(service, settings), raise_app_exceptions=False)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://usersd") as http:
                 yield Client(service, http)

@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 
 from application.ports import AccessClaims, Credential, Sessions, Tokens
+from infrastructure.auth_service.channel import Target
 from infrastructure.auth_service.client import AuthService
-from infrastructure.auth_service.connection import Connection, Target
+from infrastructure.auth_service.connection import Connection
 from infrastructure.auth_service.epochs import Epochs
 from infrastructure.auth_service.keys import PublicKeys
 from infrastructure.auth_service.sessions import RemoteSessions
