@@ -57,12 +57,12 @@ async def test_it_is_asked_over_tls_where_it_speaks_tls(
 
 
 async def test_one_that_is_not_ready_is_not_healthy_and_says_why() -> None:
-    away = {"status": "fail", "checks": {"postgres": "OperationalError", "schema": "ok"}}
+    away = {"status": "fail", "checks": {"postgres": "no connection within 1 s", "schema": "ok"}}
     async with listening(answering(503, away)) as served:
         (heard,) = await asked(served.port, "projector")
     assert heard.answers
     assert not heard.ready
-    assert heard.says == "not ready (postgres: OperationalError)"
+    assert heard.says == "not ready (postgres: no connection within 1 s)"
 
 
 async def test_another_program_at_the_port_is_no_role() -> None:
