@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import nullcontext
 
 import pytest
@@ -12,7 +14,7 @@ from infrastructure.embedded import EmbeddedServers
 from tests.support.databases import Databases
 from tests.support.order import turn
 from tests.support.pooler import whole_run
-from tests.support.servers import embedded_servers, postgres_15, postgres_15_is_installed
+from tests.support.servers import SERVERS, embedded_servers, postgres_15
 from tests.support.service import Client, running_service
 
 
@@ -40,16 +42,14 @@ def database(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def databases_15() -> Iterator[Databases]:
-    """Databases on a PostgreSQL 15, wherever one is installed."""
-    if not postgres_15_is_installed():
-        pytest.skip("PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    """Databases on the PostgreSQL 15 of the machine's own packages."""
     with postgres_15() as server:
         yield Databases(server)
 
 
-@pytest.fixture(params=["PostgreSQL 18", "PostgreSQL 15"])
+@pytest.fixture(params=SERVERS)
 def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A database on each PostgreSQL that is supported and at hand."""
+    """A database on each PostgreSQL that is supported."""
     chosen: Databases = request.getfixturevalue(
         "databases" if request.param == "PostgreSQL 18" else "databases_15"
     )
@@ -62,6 +62,23 @@ async def client(database: str) -> AsyncIterator[Client]:
     """Somebody who speaks HTTP to a service of this test's own."""
     async with running_service(database) as ready:
         yield ready
+
+
+def pytest_configure() -> None:
+    # A shell without job control has what it starts in the background ignore Ctrl-C, and all that starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # What is imported and collected stays to the end: looking for garbage in it took a tenth of a run.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

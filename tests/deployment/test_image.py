@@ -80,6 +80,7 @@ def test_the_base_is_named_by_a_version_of_python_that_is_supported() -> None:
     assert f"Programming Language :: Python :: {version[1]}" in project["classifiers"]
 
 
+@pytest.mark.system
 def test_what_the_steps_make_serves_and_is_healthy(quick_builder: Builder, outside: dict[str, str]) -> None:
     image = quick_builder.build(STAGES, **COMMIT)
     assert not (image.root / "src").exists()

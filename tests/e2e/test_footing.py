@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.support.certificates import self_signed
 from tests.support.program import PATIENCE, Program, program
@@ -51,14 +50,14 @@ def test_a_root_key_that_is_gone_is_not_replaced_by_another(usersd: Program) -> 
     assert not (usersd.data / "root.key").exists()
 
 
-@pytest.mark.parametrize("content", ["", "junk", "ab" * 31, "\udcff"])
-def test_a_root_key_that_cannot_be_one_is_refused_in_a_line(usersd: Program, content: str) -> None:
+def test_a_root_key_that_cannot_be_one_is_refused_in_a_line(usersd: Program) -> None:
     assert usersd.cli("migrate").code == 0
-    (usersd.data / "root.key").write_bytes(content.encode("utf-8", "surrogateescape"))
-    refused = usersd.cli("run")
-    assert refused.code == 1
-    assert "root key" in refused.err
-    assert "Traceback" not in refused.err
+    for content in (b"", b"junk", b"ab" * 31, b"\xff"):
+        (usersd.data / "root.key").write_bytes(content)
+        refused = usersd.cli("run")
+        assert refused.code == 1, content
+        assert "root key" in refused.err, content
+        assert "Traceback" not in refused.err, content
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:

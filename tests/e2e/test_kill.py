@@ -10,7 +10,7 @@ from tests.e2e.everything import check_everything
 from tests.support.load import Load, more_writes
 from tests.support.program import Program
 
-ROUNDS = int(os.environ.get("USERSD_KILL_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("USERSD_KILL_ROUNDS", "6"))
 SEED = int(os.environ.get("USERSD_KILL_SEED", "20261121"))
 
 

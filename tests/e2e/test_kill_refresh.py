@@ -11,7 +11,7 @@ import httpx
 from tests.support.program import Program
 from tests.support.service import ADMIN, bearer
 
-ROUNDS = int(os.environ.get("USERSD_KILL_REFRESH_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("USERSD_KILL_REFRESH_ROUNDS", "4"))
 SEED = int(os.environ.get("USERSD_KILL_SEED", "20261122"))
 CLIENTS = 12
 

@@ -34,6 +34,7 @@ def deployed(database: str) -> Iterator[Deployment]:
         yield made
 
 
+@pytest.mark.system
 async def test_two_versions_serve_side_by_side_and_the_old_one_goes(deployed: Deployment) -> None:
     (old,) = await asyncio.to_thread(deployed.started, "run")
     loads, stops = [Load(seed=1), Load(seed=2)], [asyncio.Event(), asyncio.Event()]

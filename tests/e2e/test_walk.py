@@ -143,7 +143,7 @@ def test_stopped_the_service_leaves_its_data_to_the_command_line_and_to_its_next
     walked.terminate()
     assert walked.wait() == 0
     assert data(walked.cli("events", "tail", "--json"))[-1]["position"] == 3
-    (rebuilt,) = data(walked.cli("projections", "rebuild", "history", "--json"))
+    (rebuilt,) = data(walked.cli("projections", "rebuild", "history", "--full-speed", "--json"))
     assert rebuilt.pop("switched_in_milliseconds") > 0
     assert rebuilt == {"name": "history", "generation": 2, "position": 3, "parked": 0, "corrected": 0}
     status = data(walked.cli("projections", "status", "--json"))

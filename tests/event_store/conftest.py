@@ -9,6 +9,7 @@ import pytest
 from tests.event_store.recorders import Guarded, InMemory, OnPostgres, recorder_on
 from tests.event_store.writing import Writer
 from tests.support.databases import Databases
+from tests.support.servers import SERVERS
 
 
 @pytest.fixture
@@ -17,9 +18,9 @@ def writer() -> Writer:
     return Writer()
 
 
-@pytest.fixture(params=["memory", "PostgreSQL 18", "PostgreSQL 15"])
+@pytest.fixture(params=["memory", *SERVERS])
 def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
-    """An empty log with its guards: in memory, and on every PostgreSQL that is at hand."""
+    """An empty log with its guards: in memory, and on every PostgreSQL that is supported."""
     if request.param == "memory":
         yield InMemory()
         return

@@ -37,10 +37,12 @@ class TestPositionsDoNotInterleaveOnPostgres18(
     server = "databases"
 
 
+@pytest.mark.system
 class TestRecorderOnPostgres15(_OnPostgres, persistence.ApplicationRecorderTestCase[UsersRecorder]):
     server = "databases_15"
 
 
+@pytest.mark.system
 class TestPositionsDoNotInterleaveOnPostgres15(
     _OnPostgres, persistence.NonInterleavingNotificationIDsBaseCase
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 
 import pytest
@@ -11,7 +12,7 @@ from tests.fuzz import canaries
 from tests.fuzz.verdict import fuzzed
 from tests.fuzz.wire import parsed
 
-REQUESTS = 1000
+REQUESTS = int(os.environ.get("USERSD_FUZZ_REQUESTS", "500"))
 
 
 async def test_nothing_that_is_sent_breaks_the_service_or_comes_out_where_it_must_not() -> None:

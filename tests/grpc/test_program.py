@@ -75,9 +75,9 @@ def test_the_example_client_works_from_the_protos_alone(usersd: Program, tmp_pat
 def test_a_second_one_on_the_same_port_says_what_to_do(usersd: Program) -> None:
     port = address(usersd).rpartition(":")[2]
     with program(MG_USERS_GRPC_PORT=port) as second:
-        second.start(wait=False)
-        assert second.wait() == 1
-        assert "MG_USERS_GRPC_PORT" in second.output("err")
+        refused = second.cli("run")
+        assert refused.code == 1
+        assert "MG_USERS_GRPC_PORT" in refused.err
         assert not second.data.exists()
 
 

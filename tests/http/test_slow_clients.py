@@ -16,7 +16,7 @@ from tests.support.certificates import self_signed
 from tests.support.listening import PATIENCE, Listening, Wire, listening
 from tests.support.waiting import eventually
 
-HEAD, IDLE, WRITE = 0.4, 1.5, 0.4
+HEAD, IDLE, WRITE = 0.4, 2.5, 0.4
 """Seconds. The server closes what is idle for longer than head and idle together by itself."""
 LARGE = 40_000_000
 PARTS = 80

@@ -17,6 +17,7 @@ from infrastructure.postgres.pool import SETTLED
 from projections.users import counting, listing
 from tests.support.crowd import fill
 from tests.support.databases import Databases
+from tests.support.servers import SERVERS
 
 USERS = 50_000
 TABLE = "users_v1_g1"
@@ -121,7 +122,7 @@ def title(filter: UserFilter) -> str:
     return " ".join(f"{name}={value}" for name, value in said.items()) or "everybody"
 
 
-@pytest.fixture(scope="module", params=["PostgreSQL 18", "PostgreSQL 15"])
+@pytest.fixture(scope="module", params=SERVERS)
 def crowd(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     """A connection as lists use it, on a database with many users."""
     name = "databases" if request.param == "PostgreSQL 18" else "databases_15"

@@ -192,10 +192,14 @@ class Twice:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def fill(self, generation: Generation, todo: Sequence[parts.Part], rate: float | None) -> None:
+    async def fill(
+        self, generation: Generation, todo: Sequence[parts.Part], rate: float | None, *, gentle: bool
+    ) -> None:
         reader, conninfo = self._writer.reader, self._writer.conninfo
         for _ in range(2):
-            await parts.fill(conninfo, reader, generation.model, generation.number, todo[0], rate)
+            await parts.fill(
+                conninfo, reader, generation.model, generation.number, todo[0], rate, gentle=gentle
+            )
 
 
 async def test_a_rate_is_kept_and_nothing_is_caught_up_in_a_rush() -> None:

@@ -87,7 +87,12 @@ async def test_one_user_is_written_anew_only_where_there_is_one_and_without_opti
         refused = await anew(nobody)
         assert (refused.code, refused.out) == (1, "")
         assert refused.err == f"There is no user {nobody} in the log, nor are there rows of them in users.\n"
-        for options in (("--no-switch",), ("--anew", "--parallel", "2"), ("--switch-anyway", "--rate", "9")):
+        for options in (
+            ("--no-switch",),
+            ("--full-speed",),
+            ("--anew", "--parallel", "2"),
+            ("--switch-anyway", "--rate", "9"),
+        ):
             refused = await anew(ada, *options)
             assert (refused.code, "no other option" in refused.err) == (2, True), refused
         # Rows of somebody without events are what it takes away.

@@ -15,9 +15,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL
 
 from infrastructure.event_store.log import _STREAMS
+from infrastructure.postgres.lasting import INDEXES_ONLY
 from infrastructure.postgres.lending import Connection, lends_servers
 from infrastructure.postgres.pool import SETTLED
-from infrastructure.postgres.reads import INDEXES_ONLY
 from projections.users.reader import POINT_READ
 from tests.projections.commanding import settings
 from tests.scaling.walk import walk

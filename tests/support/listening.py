@@ -15,7 +15,6 @@ from infrastructure.server.http import HttpServer
 from infrastructure.server.sockets import AcceptedSockets
 from infrastructure.serving import application
 from infrastructure.settings import load
-from tests.support.databases import standing
 from tests.support.service import running_service
 from tests.support.waiting import eventually
 
@@ -119,6 +118,6 @@ async def listening_service(
     """The whole service on such a port, without projectors."""
     variables: dict[str, Any] = dict(environ)
     async with running_service(conninfo, project=False, **variables) as client:
-        app = application(client.service, load(environ).settings, standing(conninfo), more_routes)
+        app = application(client.service, load(environ).settings, more_routes)
         async with listening(app, **environ) as made:
             yield made

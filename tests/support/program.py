@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from infrastructure import embedded
+from tests.support.clusters import put_into
 from tests.support.servers import throw_away_folder
 
 USERSD = Path(sys.executable).with_name("usersd")
@@ -30,6 +31,8 @@ class Program:
     role = "run"
     place: Sequence[str] = ()
     """What runs it elsewhere than the tests: in the network of another host."""
+    in_a_hurry = False
+    """Its first start finds a cluster ready made; one that is measured makes its own."""
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
@@ -49,6 +52,8 @@ class Program:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it answers that it is ready."""
         assert self.process is None or self.process.poll() is not None, "it runs already"
+        if self.in_a_hurry and not self.data.exists():
+            put_into(self.data)
         # What a killed one announced must not be taken for the new one's address.
         (self.data / "endpoints.json").unlink(missing_ok=True)
         self.starts += 1
@@ -173,6 +178,7 @@ def program(**environ: str) -> Iterator[Program]:
     """A program on an empty data folder, not started yet; nothing of it is left afterwards."""
     with throw_away_folder() as home:
         made = Program(home, **environ)
+        made.in_a_hurry = "MG_USERS_DB_HOST" not in environ
         try:
             yield made
         finally:

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from infrastructure import embedded
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+SERVERS = ["PostgreSQL 18", pytest.param("PostgreSQL 15", marks=pytest.mark.system)]
+"""What a fixture of databases goes through: the embedded one, and the oldest one that is supported."""
 
 
 @contextmanager
@@ -33,10 +37,6 @@ def embedded_servers() -> Iterator[embedded.EmbeddedServers]:
     """PostgreSQL 18 and NATS, as `usersd run` starts them, but without flushes to disk."""
     with throw_away_folder() as folder, embedded.start(folder / "data", durable=False) as servers:
         yield servers
-
-
-def postgres_15_is_installed() -> bool:
-    return (POSTGRES_15 / "postgres").exists()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], within: float = 10.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[object]], within: float = 30.0) -> None:
     """Return when an asynchronous condition holds; fail with its last answer when it does not in time."""
     deadline = time.monotonic() + within
     while not (last := await condition()):
@@ -16,7 +16,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], within: float =
         await asyncio.sleep(0.01)
 
 
-def at_last(condition: Callable[[], object], within: float = 10.0) -> None:
+def at_last(condition: Callable[[], object], within: float = 30.0) -> None:
     """As `eventually`, for a condition that is not asynchronous."""
     deadline = time.monotonic() + within
     while not (last := condition()):
