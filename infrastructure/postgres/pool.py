@@ -66,6 +66,8 @@ async def open_pool(conninfo: str, size: int) -> AsyncIterator[AsyncConnectionPo
         name=name,
     )
     tells = logging.getLogger("psycopg.pool")
+    # Whoever imports the recorders of the eventsourcing library silences it.
+    tells.setLevel(logging.WARNING)
     tells.addFilter(sparing)
     await pool.open()
     try:
