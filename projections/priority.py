@@ -56,13 +56,14 @@ async def serve_behind(connection: psycopg.AsyncConnection) -> bool:
 
     True where that could be done: the server is a process of this machine that listens on a unix socket,
     and of our own account or we are root. Nothing is done to a process unless the kernel names its parent
-    as the one who listens there.
+    as the one who listens there, and both run the same program: where another listened for a pooler, as
+    systemd does, the number may be that of a process of another machine.
     """
     listening = _listening(connection.fileno())
     if listening is None:
         return False
     row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
-    if row is None or _parent(row[0]) != listening:
+    if row is None or _parent(row[0]) != listening or not _same_program(row[0], listening):
         return False
     try:
         niceness = max(IN_THE_DATABASE, os.getpriority(os.PRIO_PROCESS, row[0]))
@@ -95,6 +96,13 @@ def _parent(pid: int) -> int | None:
         return None
     # The name may hold spaces and brackets; what follows its last bracket is regular.
     return int(text[text.rindex(")") + 2 :].split()[1])
+
+
+def _same_program(one: int, other: int) -> bool:
+    try:
+        return os.path.samefile(_PROC / str(one) / "exe", _PROC / str(other) / "exe")
+    except OSError:
+        return False
 
 
 def _behind_other_sessions(pid: int, niceness: int) -> bool:

@@ -65,6 +65,17 @@ async def test_no_process_is_touched_that_is_no_child_of_whoever_listens(
         assert os.getpriority(os.PRIO_PROCESS, await backend_of(connection)) == 0
 
 
+async def test_no_process_is_touched_that_runs_another_program_than_whoever_listens(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who listened may be who started everything on the machine, and the number one of another machine."""
+    monkeypatch.setattr("projections.priority._listening", lambda descriptor: os.getpid())
+    monkeypatch.setattr("projections.priority._parent", lambda pid: os.getpid())
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        assert not await serve_behind(connection)
+        assert os.getpriority(os.PRIO_PROCESS, await backend_of(connection)) == 0
+
+
 @pytest.mark.parametrize("gentle", [True, False], ids=["by itself", "at full speed"])
 async def test_a_rebuild_works_behind_others_unless_it_is_told_to_hurry(writer: Writer, gentle: bool) -> None:
     await writer.register(10)
