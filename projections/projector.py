@@ -72,6 +72,10 @@ class Projector:
                     told = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
                     self._outage.goes_on(first_line(error) if told else type(error).__name__)
                     await asyncio.sleep(AWAY)
+                except Exception as error:
+                    # Nothing should come here; whatever it was, the read models do not stand still for good.
+                    log.error("%s: looking after it failed: %s", self._model.name, type(error).__name__)
+                    await asyncio.sleep(LOOKS_EVERY)
         finally:
             await self._end(list(self._followers))
 

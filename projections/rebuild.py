@@ -152,7 +152,8 @@ class _Rebuild:
         generation, connection = self._generation, self._connection
         head = await head_of(connection)
         while generation.position < head:
-            page = await self._page(connection, generation.position, PAGE)
+            # Up to the head that was just seen: a page without an end may be as of a moment ago.
+            page = await self._pages.read(connection, generation.position, PAGE, head)
             async with connection.transaction():
                 await generation.apply(connection, page, from_empty=True)
 

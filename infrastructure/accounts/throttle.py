@@ -55,7 +55,9 @@ SET attempts = CASE WHEN t.forgotten_at <= %(at)s THEN 1 ELSE t.attempts + 1 END
 RETURNING attempts""")
 
 _WAIT = _unflushed("""
-UPDATE throttle SET waits_until = greatest(waits_until, %s) FROM no_flush WHERE digest = %s""")
+UPDATE throttle SET waits_until = greatest(waits_until, %s) FROM no_flush
+WHERE digest = %s AND attempts >= %s""")
+"""Unless somebody has succeeded, or was let off, since the attempt was counted."""
 
 _WELCOME = _unflushed("""
 INSERT INTO throttle AS t
@@ -124,7 +126,7 @@ class PostgresThrottle:
                 found = await (await connection.execute(_COUNT, row)).fetchone()
                 assert found is not None
                 if pause := pause_after(found[0], allowance.free):
-                    await connection.execute(_WAIT, (at + pause, row["digest"]))
+                    await connection.execute(_WAIT, (at + pause, row["digest"], found[0]))
 
     async def succeeded(self, limits: Sequence[Limit], at: datetime) -> None:
         for limit in limits if self._enabled else ():

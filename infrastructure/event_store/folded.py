@@ -18,7 +18,10 @@ LONG = 12
 
 MAX_USERS = 1000
 MAX_BYTES = 16 * 1024
-"""Of the events that a remembered user is put together from, beyond LONG of them, the largest."""
+"""Of the events that a remembered user is put together from, the largest."""
+
+MAX_WEIGHT = 1024 * 1024
+"""The largest events of all who are remembered together: opened, they may take a hundred times as much."""
 
 KEPT = 60.0
 """Seconds after which nobody is remembered who was not asked for: as long as a destroyed epoch lingers."""
@@ -34,16 +37,17 @@ class Folded(msgspec.Struct, frozen=True):
 
 
 class FoldedUsers:
-    """At most MAX_USERS, the latest used. What is answered is a beginning, never the present state.
+    """At most MAX_USERS of MAX_WEIGHT, the latest used.
 
-    Whoever uses one compares it with the log and reads what follows; a history that was begun alike goes on
-    alike, since nothing in the log ever changes. A user who was forgotten is dropped with the next look at
-    their key, and after KEPT seconds at the latest.
+    What is answered is a beginning, never the present state. Whoever uses one compares it with the log and
+    reads what follows; a history that was begun alike goes on alike, since nothing in the log ever changes. A
+    user who was forgotten is dropped with the next look at their key, and after KEPT seconds at the latest.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._users: OrderedDict[UUID, tuple[float, Folded]] = OrderedDict()
+        self._users: OrderedDict[UUID, tuple[float, Folded, int]] = OrderedDict()
+        self._weight = 0
         self._tidying: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -60,22 +64,27 @@ class FoldedUsers:
         """Keep a user, the largest of whose events has so many bytes, unless they are not worth it."""
         if folded.user.version < LONG or largest > MAX_BYTES:
             return
-        self._users[folded.user.id] = (self._clock(), folded)
-        self._users.move_to_end(folded.user.id)
-        if len(self._users) > MAX_USERS:
-            self._users.popitem(last=False)
+        # What was read now is what has come since: the largest event may stand before it.
+        known = self._users.get(folded.user.id)
+        largest = max(largest, known[2]) if known else largest
+        self.forget(folded.user.id)
+        self._users[folded.user.id] = (self._clock(), folded, largest)
+        self._weight += largest
+        while len(self._users) > MAX_USERS or self._weight > MAX_WEIGHT:
+            self.forget(next(iter(self._users)))
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().call_later(KEPT, self.tidy)
 
     def forget(self, user_id: UUID) -> None:
-        self._users.pop(user_id, None)
+        if found := self._users.pop(user_id, None):
+            self._weight -= found[2]
 
     def tidy(self) -> None:
         """Drop whoever was not used for long; the oldest come first."""
         self._tidying = None
         now = self._clock()
         while self._users and now - next(iter(self._users.values()))[0] >= KEPT:
-            self._users.popitem(last=False)
+            self.forget(next(iter(self._users)))
         if self._users:
             oldest = next(iter(self._users.values()))[0]
             self._tidying = asyncio.get_running_loop().call_later(KEPT - (now - oldest), self.tidy)

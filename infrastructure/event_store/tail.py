@@ -28,10 +28,14 @@ KEPT = 1.0
 """Seconds for which opened events are handed out: beyond that they are read, and opened, anew."""
 
 MAX_EVENTS = 1000
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
+"""As sealed; opened, it may be many times as much."""
 
 PATIENCE = 0.25
 """Seconds for which one follower waits for another's look, which may be stuck in a connection of its own."""
+
+STUCK_FOR = 5.0
+"""Seconds for which nobody waits for a look that was waited for in vain."""
 
 Page = list[Recorded | Unreadable]
 
@@ -75,6 +79,9 @@ class Tail(EventReader):
         self._end = 0
         self._told = 0
         self._looked = -LOOKS_EVERY
+        self._resets = 0
+        self._stuck_until = 0.0
+        self._tidying: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
         appended.listeners.append(self._heard)
 
@@ -96,16 +103,22 @@ class Tail(EventReader):
             self._turn.release()
 
     async def _has_turn(self) -> bool:
+        if self._turn.locked() and self._clock() < self._stuck_until:
+            return False
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._turn.acquire()
         except TimeoutError:
+            self._stuck_until = self._clock() + STUCK_FOR
             return False
 
     async def _look(self, connection: psycopg.AsyncConnection, after: int, limit: int) -> Page:
-        began, told = self._clock(), self._told
+        began, told, resets = self._clock(), self._told, self._resets
         rows = await self.rows(connection, after, limit)
         page = self.open_page(rows)
+        if resets != self._resets:
+            # What was read meanwhile may be of a server that is the one no more.
+            return page
         self._end = page[-1].position if page else after
         self._looked = began if len(page) < limit else -LOOKS_EVERY
         if page:
@@ -118,8 +131,7 @@ class Tail(EventReader):
     def _known(self, after: int, limit: int) -> Page | None:
         """What comes next, as far as it is kept; nothing where nothing can be there; None: look."""
         now = self._clock()
-        while self._opened and now - self._opened[0].at > KEPT:
-            self._opened.popleft()
+        self._drop_what_is_old(now)
         if self._opened and self._opened[0].before <= after < self._opened[-1].last:
             page: Page = []
             for opened in self._opened:
@@ -130,6 +142,17 @@ class Tail(EventReader):
         if after == self._end >= self._told and now - self._looked < LOOKS_EVERY:
             return []
         return None
+
+    def _drop_what_is_old(self, now: float) -> None:
+        while self._opened and now - self._opened[0].at > KEPT:
+            self._opened.popleft()
+
+    def _tidy(self) -> None:
+        """Keep nothing opened for longer than it may be handed out, where nobody asks any more."""
+        self._tidying = None
+        self._drop_what_is_old(self._clock())
+        if self._opened:
+            self._tidying = asyncio.get_running_loop().call_later(KEPT, self._tidy)
 
     def _keep(self, after: int, rows: Sequence[Row], page: Page, at: float) -> None:
         kept = self._opened
@@ -146,11 +169,14 @@ class Tail(EventReader):
         kept.append(_Opened(page, size, at))
         while sum(one.size for one in kept) > MAX_BYTES or sum(len(one.events) for one in kept) > MAX_EVENTS:
             kept.popleft()
+        if kept and self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(KEPT, self._tidy)
 
     def _heard(self, payload: str) -> None:
         if not payload:
             # Notifications were missed, perhaps with the server: another one may know another log.
             self._opened.clear()
+            self._resets += 1
             self._end = self._told = 0
             self._looked = -LOOKS_EVERY
         elif (position := int(payload)) <= self._end:

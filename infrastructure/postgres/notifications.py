@@ -59,7 +59,11 @@ class Signal:
     def fire(self, payload: str = "") -> None:
         self._fired += 1
         for listener in self.listeners:
-            listener(payload)
+            try:
+                listener(payload)
+            except ValueError:
+                # Any role may notify what it likes. Nobody knows what that was instead of.
+                listener("")
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)

@@ -172,3 +172,18 @@ async def test_what_is_remembered_is_bounded_in_number_size_and_time(monkeypatch
     time = 2 * KEPT
     users.tidy()
     assert len(users) == 0
+
+
+async def test_what_is_remembered_of_all_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WEIGHT", 250)
+    users = FoldedUsers()
+    one, two, three = (folded() for _ in range(3))
+    users.remember(one, 100)
+    users.remember(two, 100)
+    # What has come since is small; what it comes to is not.
+    users.remember(one, 10)
+    users.remember(three, 100)
+    assert [each.user.id in users for each in (one, two, three)] == [True, False, True]
+    users.forget(one.user.id)
+    users.remember(two, 100)
+    assert len(users) == 2

@@ -244,6 +244,54 @@ async def test_a_look_that_is_stuck_holds_up_nobody_else(monkeypatch: pytest.Mon
     assert not tail._turn.locked()
 
 
+async def test_a_look_that_is_stuck_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    log = log_of(*USERS)
+    tail = Looking(log, Signal())
+    async with tail._turn:
+        await Reader(tail).read()
+        monkeypatch.setattr(module, "PATIENCE", 600.0)
+        async with asyncio.timeout(5):
+            assert len(await Reader(tail).read()) == 3
+
+
+async def test_what_was_opened_is_let_go_of_where_nobody_asks_any_more() -> None:
+    log = log_of(*USERS)
+    tail = Looking(log, Signal())
+    await Reader(tail).read()
+    assert tail._opened
+    assert tail._tidying
+    log.time += KEPT + 0.01
+    tail._tidying.cancel()
+    tail._tidy()
+    assert not tail._opened
+    assert tail._tidying is None
+
+
+async def test_a_look_that_a_new_connection_came_in_between_is_not_kept() -> None:
+    """It may have been at another server, whose log went further or elsewhere."""
+    log, appended = log_of(*USERS), Signal()
+    tail = Looking(log, appended)
+    looking = asyncio.create_task(Reader(tail).read())
+    await asyncio.sleep(0)
+    assert tail.looks == [0]
+    appended.fire()
+    assert len(await looking) == 3
+    assert not tail._opened
+    assert tail._end == 0
+
+
+async def test_words_that_are_notified_instead_of_a_position_are_taken_for_something_missed() -> None:
+    log, appended = log_of(*USERS), Signal()
+    tail = Looking(log, appended)
+    await Reader(tail).read()
+    waiting = asyncio.create_task(tail.signal.wait(60))
+    await asyncio.sleep(0)
+    appended.fire("whatever")
+    assert await waiting
+    assert not tail._opened
+
+
 async def test_events_whose_notification_was_lost_wake_everybody_when_one_finds_them() -> None:
     log = log_of(*USERS)
     tail = Looking(log, Signal())

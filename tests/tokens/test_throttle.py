@@ -13,7 +13,7 @@ from application.limits import Limit, limits
 from application.messages import Context
 from domain.access import ANONYMOUS
 from domain.errors import TooManyAttempts
-from infrastructure.accounts.throttle import PostgresThrottle
+from infrastructure.accounts.throttle import _WAIT, PostgresThrottle
 from tests.tokens.conftest import Ground
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -63,6 +63,18 @@ async def test_a_success_forgives_what_failed_before(throttle: PostgresThrottle)
     await throttle.succeeded(held, second(60))
     for _ in range(FREE):
         await fails(throttle, held, second(61))
+
+
+async def test_a_pause_that_comes_after_a_success_holds_up_nobody(throttle: PostgresThrottle) -> None:
+    """The success may come between an attempt's being counted and its pause."""
+    held = login(uuid4())
+    for _ in range(FREE):
+        await fails(throttle, held, AT)
+    await throttle.succeeded(held, AT)
+    async with throttle._connection() as connection:
+        for limit in held:
+            await connection.execute(_WAIT, (second(60), throttle._digest(limit), FREE))
+    await throttle.admit(held, second(1))
 
 
 async def test_failures_are_forgotten_after_a_while(throttle: PostgresThrottle) -> None:
