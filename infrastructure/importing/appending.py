@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 from application.import_runs import Settled, refused, settled
 from application.importing import Account, Offered, imported
 from application.messages import Context
-from application.ports import Change, EventLog, History, Unreadable
+from application.ports import Change, EventLog, History, Recorded, Unreadable
 from domain.access import OPERATOR
 from domain.errors import EmailTaken, Unavailable, UsernameTaken, VersionConflict
 from domain.events import Imported
 from domain.user import User, evolve
 from infrastructure.importing.existing import PATIENCE, Existing, First, beside
+from infrastructure.importing.followed import FollowedAccounts
 
 TRIES: Final = 5
 
@@ -32,17 +33,24 @@ class Settling(Protocol):
 
 
 class Appending:
-    """Implements Settling: every account that is not there is appended."""
+    """Implements Settling: every account that is not there is appended.
 
-    def __init__(self, log: EventLog, existing: Existing) -> None:
+    Where they come from a table that can be followed, `followed` learns of each before it is stored.
+    """
+
+    def __init__(self, log: EventLog, existing: Existing, followed: FollowedAccounts | None = None) -> None:
         self._log = log
         self._existing = existing
+        self._followed = followed
         self._run = uuid4()
         self._firsts: Mapping[UUID, First] = {}
         self._at = datetime.now(UTC)
 
     async def look(self, accounts: Sequence[Account]) -> None:
         self._firsts = await self._existing.firsts([account.id for account in accounts])
+        if self._followed is not None:
+            coming = [account.id for account in accounts if _comes(self._firsts.get(account.id))]
+            await self._followed.note(coming)
         self._at = datetime.now(UTC)
 
     def settle(self, offered: Offered, account: Account) -> Settled | Awaitable[Settled]:
@@ -86,3 +94,10 @@ class Appending:
             context=Context(actor=OPERATOR, at=event.at, command_id=uuid4(), correlation_id=self._run),
             secret_hash=account.secret_hash,
         )
+
+
+def _comes(first: First | None) -> bool:
+    """Whether an account is new or was imported; of one that was erased nothing is remembered."""
+    if first is None:
+        return True
+    return isinstance(first, Recorded) and isinstance(first.event, Imported) and not first.forgotten

@@ -23,6 +23,8 @@ from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.importing.ahead import Ahead, Checked
 from infrastructure.importing.appending import Appending, Settling
 from infrastructure.importing.existing import PATIENCE, Existing
+from infrastructure.importing.followed import FollowedAccounts
+from infrastructure.importing.originals import Original
 from infrastructure.importing.places import source_at
 from infrastructure.importing.rehearsing import Rehearsing
 from infrastructure.process import tune
@@ -78,14 +80,17 @@ async def bring(
     end: asyncio.Event | None = None,
 ) -> Brought:
     """Bring in what a source offers, until its end or until `end` is set. Raises SourceLost, Unavailable."""
-    async with _settling(conninfo, keys, dry_run=wanted.dry_run) as settling:
+    async with _settling(conninfo, keys, source, dry_run=wanted.dry_run) as settling:
         walk = _Walk(settling, wanted, heard, progress, end or asyncio.Event())
         return await walk.through(source)
 
 
 @asynccontextmanager
-async def _settling(conninfo: str, keys: Keys, *, dry_run: bool) -> AsyncIterator[Settling]:
+async def _settling(conninfo: str, keys: Keys, source: Source, *, dry_run: bool) -> AsyncIterator[Settling]:
     existing = Existing(conninfo, keys.reader)
+    followed = None
+    if isinstance(source, Original) and source.tells_changes:
+        followed = FollowedAccounts(conninfo, source.known_as)
     try:
         if dry_run:
             with contextlib.closing(Rehearsing(existing, keys.keyring)) as rehearsing:
@@ -94,10 +99,12 @@ async def _settling(conninfo: str, keys: Keys, *, dry_run: bool) -> AsyncIterato
         streams = stream_reads(conninfo)
         async with Appender(conninfo, patience=PATIENCE) as appender:
             log = PostgresEventLog(streams, appender, keys.mapper, keys.keyring, conninfo)
-            yield Appending(log, existing)
+            yield Appending(log, existing, followed)
         await streams.close()
     finally:
         await existing.close()
+        if followed is not None:
+            await followed.close()
 
 
 class _Walk:

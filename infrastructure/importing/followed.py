@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -12,24 +13,34 @@ import msgspec
 import psycopg
 from psycopg.sql import SQL
 
+from domain.errors import Unavailable
+from infrastructure.importing.existing import patiently
 from infrastructure.postgres.lasting import INDEXES_ONLY
 
 PAGE: Final = 10_000
 
 _TAKEN = """
-SELECT f.user_id, f.taken, f.secret FROM unnest(%b::uuid[]) AS asked (id)
-JOIN followed_accounts f ON f.user_id = asked.id AND f.source = %b"""
+SELECT f.user_id, f.taken, f.secret, f.times FROM unnest(%b::uuid[]) AS asked (id)
+JOIN followed_accounts f ON f.user_id = asked.id AND f.source = %b
+WHERE f.times IS NOT NULL OR f.taken IS NOT NULL"""
 
 _TAKE = """
-INSERT INTO followed_accounts (user_id, source, taken, secret)
-SELECT fresh.id, %b, fresh.taken, fresh.secret
-FROM unnest(%b::uuid[], %b::timestamp[], %b::bytea[]) AS fresh (id, taken, secret)
-ON CONFLICT (user_id, source) DO UPDATE SET taken = excluded.taken, secret = excluded.secret"""
+INSERT INTO followed_accounts (user_id, source, taken, secret, times)
+SELECT fresh.id, %b, fresh.taken, fresh.secret, fresh.times
+FROM unnest(%b::uuid[], %b::timestamp[], %b::bytea[], %b::bytea[]) AS fresh (id, taken, secret, times)
+ON CONFLICT (user_id, source)
+DO UPDATE SET taken = excluded.taken, secret = excluded.secret, times = excluded.times"""
+
+_NOTE = """
+INSERT INTO followed_accounts (user_id, source) SELECT fresh.id, %b FROM unnest(%b::uuid[]) AS fresh (id)
+ON CONFLICT DO NOTHING"""
 
 _LEAVE = "DELETE FROM followed_accounts WHERE source = %b AND user_id = ANY(%b::uuid[])"
 
 _WALK = """
 SELECT user_id FROM followed_accounts WHERE user_id > %b AND source = %b ORDER BY user_id LIMIT %b"""
+
+_OPEN = "SELECT user_id FROM credentials WHERE user_id = ANY(%b::uuid[]) AND status <> 'deleted'"
 
 _HASHES = "SELECT user_id, secret_hash FROM credentials WHERE user_id = ANY(%b::uuid[])"
 
@@ -43,10 +54,14 @@ Name = tuple[str, bytes]
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """As of which change there an account was taken, and which hash of its secret; None: nobody noted it."""
+    """As of which change there an account was taken, which hash of its secret and which times of its row.
+
+    None: nobody noted it.
+    """
 
     changed: datetime | None
     secret: bytes | None = None
+    times: bytes | None = None
 
 
 def secret_digest(hashed: str | None) -> bytes:
@@ -55,19 +70,27 @@ def secret_digest(hashed: str | None) -> bytes:
 
 
 class FollowedAccounts:
-    """The rows of one source, on a connection of its own."""
+    """The rows of one source, on a connection of its own that comes back.
 
-    def __init__(self, connection: psycopg.AsyncConnection, source: bytes) -> None:
-        self._connection = connection
+    Each raises Unavailable where the database stays away for a minute.
+    """
+
+    def __init__(self, conninfo: str, source: bytes) -> None:
+        self._conninfo = conninfo
         self._source = source
+        self._connection: psycopg.AsyncConnection | None = None
 
-    async def open(self) -> None:
-        await self._connection.execute(SQL(INDEXES_ONLY))
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                await self._connection.close()
+            self._connection = None
 
     async def taken(self, ids: Sequence[UUID]) -> Mapping[UUID, Taken]:
         """As of what each was taken, of those that were."""
         rows = await self._rows(_TAKEN, (list(ids), self._source))
-        return {one: Taken(changed, secret) for one, changed, secret in rows}
+        return {one: Taken(changed, secret, times) for one, changed, secret, times in rows}
 
     async def take(self, taken: Mapping[UUID, Taken]) -> None:
         """Remember that these were taken, each as of something."""
@@ -75,19 +98,28 @@ class FollowedAccounts:
             list(taken),
             [one.changed for one in taken.values()],
             [one.secret for one in taken.values()],
+            [one.times for one in taken.values()],
         )
-        await self._connection.execute(_TAKE, (self._source, *columns), binary=True)
+        await self._rows(_TAKE, (self._source, *columns))
+
+    async def note(self, ids: Sequence[UUID]) -> None:
+        """Remember that these come from there, so that they are missed when they are gone."""
+        await self._rows(_NOTE, (self._source, list(ids)))
 
     async def leave(self, ids: Sequence[UUID]) -> None:
         """Forget these: they are gone there."""
-        await self._connection.execute(_LEAVE, (self._source, list(ids)), binary=True)
+        await self._rows(_LEAVE, (self._source, list(ids)))
 
     async def walk(self) -> AsyncIterator[list[UUID]]:
-        """All that were taken, page by page."""
+        """All that were taken or noted, page by page."""
         last = UUID(int=0)
         while rows := await self._rows(_WALK, (last, self._source, PAGE)):
             yield [row[0] for row in rows]
             last = rows[-1][0]
+
+    async def still_open(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those that nobody has deleted here."""
+        return [row[0] for row in await self._rows(_OPEN, (list(ids),))]
 
     async def hashes(self, ids: Sequence[UUID]) -> Mapping[UUID, str | None]:
         """The hash of each one's secret as it is here."""
@@ -100,5 +132,19 @@ class FollowedAccounts:
         return {(kind, bytes(digest)): one for kind, digest, one in rows}
 
     async def _rows(self, query: Any, values: tuple[Any, ...]) -> list[Any]:
-        cursor = await self._connection.execute(query, values, prepare=True, binary=True)
-        return await cursor.fetchall()
+        return await patiently(lambda: self._asked(query, values))
+
+    async def _asked(self, query: Any, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            connection = await self._connected()
+            cursor = await connection.execute(query, values, prepare=True, binary=True)
+            return await cursor.fetchall() if cursor.description else []
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            await self.close()
+            raise Unavailable from None
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            await self._connection.execute(SQL(INDEXES_ONLY))
+        return self._connection

@@ -1,7 +1,7 @@
 """Follows the table of another service until the switch: looks for changes, and sweeps up what it overlooked.
 
 A look reads what was changed since the look before, and a minute more, since a change is seen only when it
-is committed. A sweep compares the time of every row with what was taken, so that a clock that is wrong costs
+is committed. A sweep compares the times of every row with what was taken, so that a clock that is wrong costs
 a delay and not a change, and finds who is gone.
 """
 
@@ -12,12 +12,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
-
-import psycopg
 
 from application.following import CannotFollow, Followed, FollowWanted, Notice
 from application.import_runs import UnfitSource
@@ -28,7 +26,7 @@ from infrastructure.event_store.appender import Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.importing.followed import FollowedAccounts, Taken
 from infrastructure.importing.names import Names
-from infrastructure.importing.originals import LOOK, Dated, NotAnOriginal, Original, source_of
+from infrastructure.importing.originals import LOOK, Dated, NotAnOriginal, Original, Since, Times, source_of
 from infrastructure.importing.taking import Taking
 from infrastructure.standing import Keys, Standing
 
@@ -93,18 +91,15 @@ async def open_follower(
 ) -> AsyncIterator[Follower]:
     """What takes changes from a table into the log of a database."""
     streams = stream_reads(conninfo)
-    async with (
-        await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection,
-        Appender(conninfo, patience=PATIENCE) as appender,
-    ):
+    async with Appender(conninfo, patience=PATIENCE) as appender:
         log = PostgresEventLog(streams, appender, keys.mapper, keys.keyring, conninfo)
-        followed = FollowedAccounts(connection, original.known_as)
-        await followed.open()
+        followed = FollowedAccounts(conninfo, original.known_as)
         names = Names(log, followed, keys.keyring)
         try:
             taking = Taking(log, followed, flaw_of, notice, names, partial(rows_of, original))
             yield Follower(original, taking, followed, moved, ended)
         finally:
+            await followed.close()
             await streams.close()
 
 
@@ -130,7 +125,7 @@ class Follower:
         return self._taking.count
 
     async def run(self, wanted: FollowWanted) -> None:
-        since = await asyncio.to_thread(self._original.now) - OVERLAP
+        since: Since = await asyncio.to_thread(self._original.now) - OVERLAP, None
         next_sweep = await self._sweep(anew=wanted.anew)
         quiet_since = time.monotonic()
         while not self._ended.is_set():
@@ -143,7 +138,7 @@ class Follower:
             found, reached = await self._look(since)
             if found:
                 quiet_since = time.monotonic()
-            since = reached or look_at - OVERLAP
+            since = reached or (look_at - OVERLAP, None)
             is_quiet = until_quiet is not None and time.monotonic() - quiet_since >= until_quiet
             if is_quiet or time.monotonic() >= next_sweep:
                 before = self._progress()
@@ -157,12 +152,13 @@ class Follower:
         count = self.count
         return count.imported, count.changed, count.closed
 
-    async def _look(self, since: datetime) -> tuple[bool, datetime | None]:
-        """Whether anything had changed, and the time to go on from where there is more to read."""
+    async def _look(self, since: Since) -> tuple[bool, Since | None]:
+        """Whether anything had changed, and where to go on if there is more to read."""
         page = await asyncio.to_thread(self._original.changed_since, since)
         found = await self._compare(page)
         self._moved(self.count)
-        return found, page[-1][1] if len(page) == LOOK else None
+        last, times = page[-1] if len(page) == LOOK else ("", _NONE)
+        return found, (times.changed, last) if times.changed else None
 
     async def _sweep(self, *, anew: bool = False) -> float:
         """Compare the times of all rows, then look for who is gone; when the next sweep is due."""
@@ -177,14 +173,14 @@ class Follower:
         self._moved(self.count)
         return time.monotonic() + max(SWEEP_EVERY, 10 * (time.monotonic() - began))
 
-    async def _compare(self, page: Sequence[tuple[str, datetime | None]], *, anew: bool = False) -> bool:
-        """Take those of a page whose time is not the one that was taken; whether any of them had changed."""
+    async def _compare(self, page: Sequence[tuple[str, Times]], *, anew: bool = False) -> bool:
+        """Take those of a page whose times are not what was taken; whether any of them had changed."""
         ids = [found for text, _ in page if (found := user_id(text))]
         taken = await self._followed.taken(ids)
         differ = [
             text
-            for text, changed in page
-            if anew or (found := user_id(text)) is None or taken.get(found, _NEVER).changed != changed
+            for text, times in page
+            if anew or (found := user_id(text)) is None or taken.get(found, _NEVER).times != times.digest
         ]
         moved = False
         for start in range(0, len(differ), ROWS):
@@ -202,11 +198,12 @@ class Follower:
             there = set(await asyncio.to_thread(self._original.ids_of, ids))
             gone += [one for one in ids if str(one) not in there]
             followed += len(ids)
-        if len(gone) > max(FEW, SHARE * followed):
+        most = max(FEW, SHARE * followed)
+        if len(gone) > most and (count := len(await self._followed.still_open(gone))) > most:
             raise CannotFollow(
-                f"{len(gone):,} of {followed:,} accounts are gone from the other service's table at once. "
+                f"{count:,} of {followed:,} accounts are gone from the other service's table at once. "
                 "That is taken for a wrong or an emptied table: none of them was closed here. Look there "
-                "first; whoever is meant to go can be deleted here afterwards."
+                "first; delete here whoever is meant to go, and run the same command again."
             )
         await self._taking.close(gone)
 
@@ -218,4 +215,5 @@ async def rows_of(original: Original, ids: Sequence[str]) -> AsyncIterator[list[
         yield page
 
 
-_NEVER: Final = Taken(datetime.min)  # noqa: DTZ901 - times there are in UTC without a zone
+_NEVER: Final = Taken(None)
+_NONE: Final = Times(None, b"")

@@ -49,8 +49,6 @@ class Lasting:
         self._dsn = make_conninfo(dsn, **{key: value for key, value in _DEFAULTS.items() if key not in given})
         self._patience = patience
         self._connection: psycopg.Connection[Any] | None = None
-        self.place: tuple[str, str, str] = ("", "", "")
-        """Host, port and name of the database."""
 
     def first(self, look: Callable[[psycopg.Connection[Any]], T]) -> T:
         """What a first look finds. Raises NotAnOriginal at once where nobody answers or lets us in."""
@@ -116,8 +114,6 @@ class Lasting:
         if self._connection is None:
             # Nothing is prepared, and nothing set for longer than a transaction: a pooler may be between.
             self._connection = psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
-            info = self._connection.info
-            self.place = (info.host, str(info.port), info.dbname)
         return self._connection
 
 

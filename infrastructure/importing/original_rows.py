@@ -118,7 +118,8 @@ class _Reading:
             return otherwise
         found = known.get(value, value if value in known.values() else None)
         if found is None:
-            self.faults.append(Fault(f"/{field}", f"Nobody knows what the {field} {value[:20]!r} means."))
+            # What it is instead stays there: a column of text can hold anything, somebody's email too.
+            self.faults.append(Fault(f"/{field}", f"The {field} is none of {', '.join(known.values())}."))
             return otherwise
         return found
 

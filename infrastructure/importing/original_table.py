@@ -18,6 +18,12 @@ FROM information_schema.columns AS c
 WHERE c.table_schema = ANY (current_schemas(false)) AND c.table_name IN ('users', 'clients')
 ORDER BY c.table_schema, c.table_name, c.ordinal_position"""
 
+_MAY_TELL_CLUSTER: Final = """
+SELECT coalesce(has_function_privilege(to_regprocedure('pg_control_system()'), 'EXECUTE'), false)"""
+
+_CLUSTER: Final = """
+SELECT system_identifier::text, current_database()::text FROM pg_control_system()"""
+
 _IDS_ARE_UNIQUE: Final = """
 SELECT EXISTS (
     SELECT FROM pg_index AS i
@@ -51,18 +57,22 @@ _ENDS: Final[LiteralString] = "'1900-01-01' AND '9999-12-30'"
 
 _VERIFIED_AT: Final = SQL("""(
     SELECT max(v.used_at) FROM users_verifications AS v
-    WHERE v.user_id = t.id AND v.email = t.{} AND isfinite(v.used_at)
+    WHERE v.user_id = t.id AND v.email = t.{} AND v.used_at BETWEEN '1900-01-01' AND '9999-12-30'
 ) AT TIME ZONE 'UTC'""")
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of accounts: SQL for each field of ours that it holds. In a query it goes by the name `t`."""
+    """One table of accounts: SQL for each field of ours that it holds. In a query it goes by the name `t`.
+
+    `stands_in` tells its database from others, by whatever address that is reached.
+    """
 
     schema: str
     relation: str
     columns: dict[str, str]
     read: dict[str, Composable]
     id_type: LiteralString
+    stands_in: tuple[str, ...]
 
     @property
     def name(self) -> Composable:
@@ -83,8 +93,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changed(self) -> Composable:
         """When a row was last changed, in UTC without a zone; NULL where no time of it is known."""
-        times = [self.read[field] for field in self.times if field in self.columns]
+        times = self._own_times
         return SQL("greatest({})").format(SQL(", ").join(times)) if times else SQL("NULL::timestamp")
+
+    @property
+    def all_times(self) -> Composable:
+        """All times of a row, in UTC without a zone: one of them changes with every change."""
+        return SQL("ARRAY[{}]::timestamp[]").format(SQL(", ").join(self._own_times))
+
+    @property
+    def _own_times(self) -> list[Composable]:
+        return [self.read[field] for field in self.times if field in self.columns]
 
     @property
     def id_placeholder(self) -> Composable:
@@ -163,7 +182,10 @@ def _table(connection: psycopg.Connection[Any], schema: str, relation: str, colu
     read = {"id": SQL("t.id::text")} | _readings(columns)
     if "verified_at" not in read and "email" in columns and _has_verifications(connection):
         read["verified_at"] = _VERIFIED_AT.format(Identifier("email"))
-    table = Table(schema=schema, relation=relation, columns=columns, read=read, id_type=id_type)
+    table = Table(
+        schema=schema, relation=relation, columns=columns, read=read, id_type=id_type,
+        stands_in=_database(connection),
+    )  # fmt: skip
     try:
         connection.execute(SQL("SELECT {} FROM {} AS t LIMIT 0").format(table.selected, table.name))
     except psycopg.errors.InsufficientPrivilege:
@@ -171,6 +193,15 @@ def _table(connection: psycopg.Connection[Any], schema: str, relation: str, colu
             f"This user may not read {schema}.{relation}: GRANT SELECT on the table to the user after --from."
         ) from None
     return table
+
+
+def _database(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """What stays as it is under another address of the same database; the address where that is not told."""
+    may = connection.execute(_MAY_TELL_CLUSTER).fetchone()
+    if may and may[0] and (told := connection.execute(_CLUSTER).fetchone()):
+        return tuple(told)
+    info = connection.info
+    return info.host, str(info.port), info.dbname
 
 
 def _readings(columns: dict[str, str]) -> dict[str, Composable]:

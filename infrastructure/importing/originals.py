@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg.sql import SQL, Composable, Composed
 
@@ -38,8 +39,22 @@ PATIENCE: Final = 60.0
 
 _NOTHING: Final = SQL("")
 
-Dated = tuple[Offered, datetime | None]
-"""A row, and when it was changed last."""
+
+class Times(msgspec.Struct, frozen=True):
+    """When a row was changed last, in UTC without a zone, and what tells all its times from others.
+
+    A time may lie ahead, where a clock did: then the last one stays as it is, whatever changes.
+    """
+
+    changed: datetime | None
+    digest: bytes
+
+
+Dated = tuple[Offered, Times]
+"""A row, and its times."""
+
+Since = tuple[datetime, str | None]
+"""The time of a change and the id of the row behind which to go on; None: before all rows of that time."""
 
 
 def source_of(dsn: str, dialect: str, *, patience: float = PATIENCE) -> Original:
@@ -73,8 +88,8 @@ class Original:
 
     @property
     def known_as(self) -> bytes:
-        """What tells this table from others: where it is."""
-        place = (*self._database.place, self._table.schema, self._table.relation)
+        """What tells this table from others: in which database it is, and its name."""
+        place = (*self._table.stands_in, self._table.schema, self._table.relation)
         return hashlib.sha256("\0".join(place).encode()).digest()
 
     @property
@@ -104,19 +119,19 @@ class Original:
             self.close()
 
     def of(self, ids: Sequence[str]) -> Iterator[list[Dated]]:
-        """The rows of some ids, those that there still are, each with the time of its last change.
+        """The rows of some ids, those that there still are, each with its times.
 
         Wide ones come page by page, each page the earliest change first.
         """
         condition = SQL("WHERE t.id = ANY({})").format(self._table.ids_placeholder)
         order = SQL("ORDER BY {} NULLS FIRST").format(self._table.changed)
-        changed = SQL(", {} AS changed").format(self._table.changed)
+        times = SQL(", {}, {}").format(self._table.changed, self._table.all_times)
         left, whole = list(ids), False
         while left and not whole:
-            rows, whole = self._page(condition, [left], order, changed)
+            rows, whole = self._page(condition, [left], order, times)
             read = {row[0] for row in rows}
             left = [one for one in left if one not in read]
-            yield [(self._offered(0, row), row[-1]) for row in rows]
+            yield [(self._offered(0, row), _times(*row[-2:])) for row in rows]
 
     def ids_of(self, ids: Sequence[UUID]) -> list[str]:
         """Those of some ids that there still are."""
@@ -126,26 +141,37 @@ class Original:
             row[0] for row in self._rows(query.format(self._table.name, self._table.ids_placeholder), [asked])
         ]
 
-    def changed_since(self, time: datetime) -> list[tuple[str, datetime | None]]:
-        """The ids of up to LOOK rows that were changed at a time or after it, the earliest change first."""
+    def changed_since(self, since: Since) -> list[tuple[str, Times]]:
+        """The ids and times of up to LOOK rows that were changed since, the earliest change first."""
         query = SQL(
-            "SELECT t.id::text, {changed} FROM {} AS t WHERE {changed} >= %s ORDER BY {changed} LIMIT {}"
+            "SELECT t.id::text, {changed}, {times} FROM {table} AS t "
+            "WHERE {condition} ORDER BY {changed}, t.id LIMIT {limit}"
         )
-        made = query.format(self._table.name, LOOK, changed=self._table.changed)
-        return [(row[0], row[1]) for row in self._rows(made, [time])]
+        time, behind = since
+        if behind is None:
+            condition = SQL("{} >= %s").format(self._table.changed)
+        else:
+            condition = SQL("({}, t.id) > (%s, {})").format(self._table.changed, self._table.id_placeholder)
+        made = query.format(
+            changed=self._table.changed,
+            times=self._table.all_times,
+            table=self._table.name,
+            condition=condition,
+            limit=LOOK,
+        )
+        return _timed(self._rows(made, [time] if behind is None else [time, behind]))
 
-    def times(self) -> Iterator[list[tuple[str, datetime | None]]]:
-        """Every id with the time of its last change, page by page."""
-        query = SQL("SELECT t.id::text, {} FROM {} AS t {} ORDER BY t.id LIMIT {}")
+    def times(self) -> Iterator[list[tuple[str, Times]]]:
+        """Every id with its times, page by page."""
+        query = SQL("SELECT t.id::text, {}, {} FROM {} AS t {} ORDER BY t.id LIMIT {}")
         values = list[Any]()
         condition: Composable = SQL("")
         while True:
-            rows = self._rows(
-                query.format(self._table.changed, self._table.name, condition, WIDE_PAGE), values
-            )
+            times = self._table.changed, self._table.all_times
+            rows = self._rows(query.format(*times, self._table.name, condition, WIDE_PAGE), values)
             if not rows:
                 return
-            yield [(row[0], row[1]) for row in rows]
+            yield _timed(rows)
             condition, values = SQL("WHERE t.id > {}").format(self._table.id_placeholder), [rows[-1][0]]
 
     def now(self) -> datetime:
@@ -180,3 +206,12 @@ class Original:
     def _offered(self, place: int, row: Sequence[Any]) -> Offered:
         fields = dict(zip(self._table.fields, row, strict=False))
         return offered_by(place, fields, self._dialect)
+
+
+def _timed(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, Times]]:
+    return [(one, _times(changed, times)) for one, changed, times in rows]
+
+
+def _times(changed: datetime | None, times: Sequence[datetime | None]) -> Times:
+    told = " ".join([one.isoformat() if one else "-" for one in times])
+    return Times(changed, hashlib.sha256(told.encode()).digest()[:16])

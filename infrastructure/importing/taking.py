@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import msgspec
-
-from application.following import FOLLOWED, Followed, Notice, changed_here, differences, staying
-from application.importing import Account, Offered, faults, imported
-from application.messages import Context
-from application.ports import Change, EventLog, History, Recorded
+from application.following import Followed, Notice, changed_here, differences, staying
+from application.importing import imported
+from application.ports import EventLog, History
 from domain import events
-from domain.access import OPERATOR
 from domain.errors import (
     EmailTaken,
     HistoryUnreadable,
     LastAdmin,
-    OutcomeUnknown,
-    Overloaded,
     Refusal,
     Unavailable,
     UsernameTaken,
     VersionConflict,
 )
-from domain.events import Event
-from domain.user import User, evolve, fold
+from domain.user import User, fold
 from domain.values import Status
+from infrastructure.importing.access import NEVER, Access
 from infrastructure.importing.changed_secrets import ChangedSecrets
-from infrastructure.importing.followed import FollowedAccounts, Name, Taken, secret_digest
+from infrastructure.importing.changes import append, evolved, followed_change, in_utc, now
+from infrastructure.importing.existing import patiently
+from infrastructure.importing.fitting import Part, Row, Unfit, fitting
+from infrastructure.importing.followed import FollowedAccounts, Name, Taken
 from infrastructure.importing.names import Names, Wanted, for_a_moment
 from infrastructure.importing.originals import Dated
-from infrastructure.importing.rows import LOST_DIGITS
 from infrastructure.importing.telling import Telling
 
 AT_ONCE: Final = 256
@@ -51,26 +46,6 @@ _WAIT: Final[Mapping[type[Refusal], tuple[Became, str]]] = {
     LastAdmin: ("wait", "It is the last admin here. Make another one."),
     HistoryUnreadable: ("wait", "Its history here cannot be read."),
 }
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A row that can be an account, when it was changed there, and what of it no account can keep."""
-
-    account: Account
-    changed: datetime | None
-    unkept: tuple[str, ...]
-
-    @property
-    def taken(self) -> Taken:
-        """What is remembered of it once it was taken."""
-        return Taken(self.changed, secret_digest(self.account.secret_hash))
-
-    @property
-    def unkept_told(self) -> tuple[str, ...]:
-        """What is told of it as often as it comes; the rest is what no account has a place for."""
-        if LOST_DIGITS in self.unkept:
-            return ("/metadata: A number there has more digits than are kept here (IEEE 754).",)
-        return ()
 
 
 class Taking:
@@ -91,6 +66,7 @@ class Taking:
         self._names = names
         self._rows_of = rows_of
         self._secrets = ChangedSecrets()
+        self._access = Access(log, followed, self._secrets)
         self.count = Followed()
         self._telling = Telling(self.count, notice)
 
@@ -98,16 +74,20 @@ class Taking:
         """Take rows, the earliest change first; whether any of them had changed."""
         known = await self._followed.taken([row.account.id for row, _ in rows if row.account])
         readable: dict[UUID, Row] = {}
-        for offered, changed in rows:
-            if (row := self._fit(offered, changed)) is None:
+        moved = False
+        for offered, times in rows:
+            row = fitting(offered, times, self._hash_flaw)
+            if isinstance(row, Unfit):
+                moved |= await self._tell_of(row)
                 continue
             taken = known.get(row.account.id)
-            if anew or taken is None or taken.changed != changed:
+            if anew or taken is None or taken.times != times.digest:
                 readable[row.account.id] = row
-        moved = False
         ids = list(readable)
         for start in range(0, len(ids), AT_ONCE):
-            moved |= await self._take({one: readable[one] for one in ids[start : start + AT_ONCE]})
+            # Those that were drawn in before were read again since, and some of them are settled.
+            some = {one: readable[one] for one in ids[start : start + AT_ONCE] if one in readable}
+            moved |= await self._take(some, readable)
         return moved
 
     async def close(self, ids: Sequence[UUID]) -> None:
@@ -123,16 +103,26 @@ class Taking:
         """Everything was looked at: say how many there are that were not named one by one."""
         self._telling.tell_of_the_rest()
 
-    def _fit(self, offered: Offered, changed: datetime | None) -> Row | None:
-        account = offered.account
-        found = list(faults(account, hash_flaw=self._hash_flaw)) if account else list(offered.faults)
-        if account and not found:
-            return Row(account, changed, offered.unkept)
-        why = " ".join(f"{fault.pointer}: {fault.message}" for fault in found)
-        self._telling.tell_of_a_row(str(account.id) if account else offered.key, why)
-        return None
+    async def _tell_of(self, unfit: Unfit) -> bool:
+        """Tell of a row that is no account, and follow its access; whether that had changed."""
+        moved, followed = await self._follow_access(unfit.row) if unfit.row else (False, "")
+        self._telling.tell_of_a_row(unfit.key, unfit.why + followed)
+        return moved
 
-    async def _take(self, some: Mapping[UUID, Row]) -> bool:
+    async def _follow_access(self, row: Row) -> tuple[bool, str]:
+        """Follow what can be of a row that waits; whether that had changed, and what it is, to be told."""
+        parts: list[Part] = []
+
+        async def work() -> tuple[Became, str]:
+            moved, parts[:] = await self._access.follow(row)
+            return "changed" if moved else "same", ""
+
+        became, _ = await self._settled(work)
+        self.count.changed += became == "changed"
+        told = f" Until then only this of it is followed: {', '.join(parts)}." if parts else ""
+        return became == "changed", told
+
+    async def _take(self, some: Mapping[UUID, Row], later: dict[UUID, Row]) -> bool:
         self.count.looked_at += len(some)
         left, moved = dict(some), False
         released: set[UUID] = set()
@@ -145,17 +135,19 @@ class Taking:
             if went_on:
                 continue
             blocked = {one: left[one].account for one, (became, _) in waiting.items() if became == "name"}
-            wanted = await self._names.wanted(blocked, _now())
+            wanted = await patiently(partial(self._names.wanted, blocked, now()))
             if await self._release(wanted, released):
                 continue
             holders = {found[1] for one in blocked if (found := wanted.holder(one))}
             if more := holders - left.keys() - asked_for:
                 asked_for |= more
-                there |= await self._draw_in(more, left)
+                there |= await self._draw_in(more, left, later)
                 continue
             for one, (_, why) in waiting.items():
                 named = wanted.why(one, there | left.keys()) if one in blocked else None
-                self._telling.tell(str(one), named or why)
+                followed_so, told = await self._follow_access(left[one])
+                moved |= followed_so
+                self._telling.tell(str(one), (named or why) + told)
             break
         return moved
 
@@ -187,15 +179,28 @@ class Taking:
         return bool(rings)
 
     async def _give_up(self, one: UUID, names: Sequence[Name]) -> tuple[Became, str]:
-        await self._append(await self._log.timeline(one), for_a_moment(names, _now()), None)
+        if (taken := (await self._followed.taken([one])).get(one)) is not None:
+            # Whatever ends this before they have another name, the next sweep finds them.
+            await self._followed.take({one: Taken(taken.changed, taken.secret, NEVER)})
+        await append(self._log, await self._log.timeline(one), for_a_moment(names, now()))
         return "changed", ""
 
-    async def _draw_in(self, ids: Collection[UUID], left: dict[UUID, Row]) -> set[UUID]:
-        """Look at accounts, too, that have names which others are to get; those of them that are there."""
+    async def _draw_in(
+        self, ids: Collection[UUID], left: dict[UUID, Row], later: dict[UUID, Row]
+    ) -> set[UUID]:
+        """Look at accounts, too, that have names which others are to get; those of them that are there.
+
+        What was read of them before, to be taken `later`, is older and is not taken any more.
+        """
+        for one in ids:
+            later.pop(one, None)
         there: set[UUID] = set()
         async for page in self._rows_of([str(one) for one in ids]):
-            for offered, changed in page:
-                if (row := self._fit(offered, changed)) is not None:
+            for offered, times in page:
+                row = fitting(offered, times, self._hash_flaw)
+                if isinstance(row, Unfit):
+                    await self._tell_of(row)
+                else:
                     left[row.account.id] = row
                 there.add(UUID(offered.key))
         return there
@@ -204,12 +209,10 @@ class Taking:
         """Do it until the log says what it came to; what is refused by a rule of ours waits."""
         for _ in range(TRIES):
             try:
-                return await work()
-            except (VersionConflict, OutcomeUnknown, Overloaded):
-                # It may have been stored: the log says what there is.
+                return await patiently(partial(_or_waits, work))
+            except VersionConflict:
+                # Somebody was faster: the log says what there is.
                 continue
-            except tuple(_WAIT) as refusal:
-                return _WAIT[type(refusal)]
         raise Unavailable
 
     async def _one(self, row: Row, taken: Taken | None, hashed: str | None) -> tuple[Became, str]:
@@ -221,12 +224,12 @@ class Taking:
         if not user.exists:
             # Not even that it was here is remembered beside the log.
             return "wait", "It was erased here and does not come back."
-        at = _utc(row.changed) or _now()
+        at = in_utc(row.changed)
         follows = list(differences(user, account, at))
         new_hash = await self._secrets.new_hash(recorded, account, row.changed, taken, hashed)
         if new_hash is not None:
             follows.append(events.SecretChanged(at=at))
-        stays = list(staying(recorded, _after(user, follows), account))
+        stays = list(staying(recorded, evolved(user, follows), account))
         if not follows and not stays:
             return "same", ""
         if changed_here(recorded):
@@ -236,13 +239,13 @@ class Taking:
             )
         if not follows:
             return "left", " ".join(stays)
-        await self._append(recorded, follows, new_hash)
+        await append(self._log, recorded, follows, new_hash)
         return "changed", " ".join([*stays, *row.unkept_told])
 
     async def _import(self, row: Row) -> tuple[Became, str]:
         before = History(user=User(id=row.account.id))
-        event = imported(row.account, _now())
-        await self._log.append(_change(before, [event], row.account.secret_hash))
+        event = imported(row.account, now())
+        await self._log.append(followed_change(before, [event], row.account.secret_hash))
         return "imported", " ".join(row.unkept_told)
 
     async def _close(self, one: UUID) -> tuple[Became, str]:
@@ -252,34 +255,12 @@ class Taking:
             return "same", ""
         if changed_here(recorded):
             return "left", "It is gone there and was changed here since it came: it stays."
-        await self._append(recorded, [events.Deleted(at=_now())], None)
+        await append(self._log, recorded, [events.Deleted(at=now())])
         return "changed", ""
 
-    async def _append(
-        self, recorded: Sequence[Recorded], follows: Sequence[Event], new_hash: str | None
-    ) -> None:
-        before = await self._log.load(recorded[0].user_id)
-        if before.user.version != recorded[-1].version:
-            # What was decided upon is no longer so.
-            raise VersionConflict
-        await self._log.append(_change(before, follows, new_hash))
 
-
-def _change(before: History, follows: Sequence[Event], secret_hash: str | None) -> Change:
-    after = _after(before.user, follows)
-    context = Context(actor=OPERATOR, at=_now(), command_id=uuid4(), correlation_id=FOLLOWED)
-    return Change(before=before, after=after, events=follows, context=context, secret_hash=secret_hash)
-
-
-def _after(user: User, follows: Sequence[Event]) -> User:
-    for event in follows:
-        user = evolve(user, event)
-    return user
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time else None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+async def _or_waits(work: Callable[[], Awaitable[tuple[Became, str]]]) -> tuple[Became, str]:
+    try:
+        return await work()
+    except tuple(_WAIT) as refusal:
+        return _WAIT[type(refusal)]

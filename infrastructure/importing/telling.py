@@ -12,7 +12,8 @@ from application.following import Followed, Notice
 NAMED: Final = 100
 """Rows with an id that is none that are named one by one; the others are counted."""
 
-_HARMLESS: Final = re.compile(r"[0-9A-Fa-f-]{1,36}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""What may be shown: shorter ones of the same characters could be somebody's telephone number."""
 
 
 class Telling:
@@ -35,7 +36,7 @@ class Telling:
 
     def tell_of_a_row(self, key: str, why: str) -> None:
         """Tell of a row that is no account, by its id as it stands there."""
-        if len(key) == 36 and key.islower() and _HARMLESS.fullmatch(key):
+        if not any(letter.isupper() for letter in key) and _UUID.fullmatch(key):
             self.tell(key, why)
             return
         name = _name_of(key)
@@ -58,7 +59,7 @@ class Telling:
 
 def _name_of(key: str) -> str:
     """An id that is none as it may be shown: it could be anything, somebody's email too."""
-    if _HARMLESS.fullmatch(key):
+    if _UUID.fullmatch(key):
         return key
     if not key:
         return "(no id)"

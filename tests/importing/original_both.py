@@ -81,6 +81,13 @@ class Both:
             found = connection.execute("SELECT secret_hash FROM credentials WHERE user_id = %s", (row["id"],))
             return found.fetchall()[0][0]  # type: ignore[no-any-return]
 
+    def rehash(self, row: Row, hashed: str) -> None:
+        """What a login here does where the hash is not of the cost that is asked for."""
+        with psycopg.connect(self.here) as connection:
+            connection.execute(
+                "UPDATE credentials SET secret_hash = %s WHERE user_id = %s", (hashed, row["id"])
+            )
+
     async def change_here(self, row: Row, event: events.Event) -> None:
         """As a request to this service would."""
         async with Writer(self.here) as writer:

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from application.importing import Account, Offered, SourceLost
 from infrastructure.importing import originals
+from infrastructure.importing.original_rows import offered_by
 from infrastructure.importing.originals import NotAnOriginal, source_of
 from tests.importing.original_crowd import SHAPES, Row, crowd, original
 from tests.support.databases import Databases
@@ -137,6 +138,14 @@ def test_a_row_that_cannot_be_an_account_is_named_by_its_field(
     assert b"$2a$04$x" in offered.raw
 
 
+@pytest.mark.parametrize("field", ["status", "role"])
+def test_what_nobody_knows_is_named_by_its_field_and_not_repeated(field: str) -> None:
+    row = {"id": ID, "email": "ada@example.com", "secret": None, "is_too_wide": False, field: "+4940765"}
+    (fault,) = offered_by(1, row, "magistrala").faults
+    assert fault.pointer == f"/{field}"
+    assert "4940765" not in fault.message
+
+
 def test_what_has_no_place_here_is_named(magistrala: str) -> None:
     insert(magistrala, role=2, domain_id=ID, tags=["a", None])
     offered = only(magistrala)
@@ -154,6 +163,19 @@ def test_an_email_that_was_verified_is_known_from_either_place(databases: Databa
             )
         verified = [one.account.verified_at for one in source_of(dsn, "magistrala").offered() if one.account]
     assert sorted(time is not None for time in verified) == [False, True]
+
+
+@pytest.mark.parametrize("time", ["12026-01-01", "infinity", "-infinity", "0044-03-15 BC"])
+def test_a_verification_at_a_time_that_no_clock_has_shown_is_none(databases: Databases, time: str) -> None:
+    with original(databases, "magistrala_users_before_verification", crowd(2)) as dsn:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(
+                "CREATE TABLE users_verifications AS "
+                "SELECT id AS user_id, email, %s::timestamptz AS used_at FROM users",
+                (time,),
+            )
+        verified = [one.account.verified_at for one in source_of(dsn, "magistrala").offered() if one.account]
+    assert verified == [None, None]
 
 
 def test_the_accounts_of_an_early_magistrala_keep_the_form_in_which_clients_know_them(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from application.following import Followed
 from domain import events
 from infrastructure.importing import taking, telling
+from infrastructure.importing.taking import Taking
 from tests.importing.original_both import Both
 from tests.importing.original_crowd import Row, crowd, hash_of, original, put
 from tests.projections.commanding import usersd
@@ -68,10 +70,7 @@ async def test_a_secret_that_was_taken_away_there_opens_nothing_here(
 
 async def test_anew_finds_a_secret_that_was_changed_there_without_a_time(both: Both, rows: list[Row]) -> None:
     made_here = hash_of("made anew at a login")
-    with psycopg.connect(both.here) as connection:
-        connection.execute(
-            "UPDATE credentials SET secret_hash = %s WHERE user_id = %s", (made_here, rows[1]["id"])
-        )
+    both.rehash(rows[1], made_here)
     both.change(rows[0], secret=hash_of("another one"), updated_at=ANCIENT)
     assert await both.follow() == Followed()
     assert await both.follow(anew=True) == Followed(looked_at=COUNT, changed=1)
@@ -208,11 +207,50 @@ async def test_the_last_admin_gives_up_no_name_on_the_way_to_what_is_refused(
     assert (await both.user(rows[0])).email == rows[0]["email"]
 
 
+async def test_nobody_keeps_a_name_for_a_moment_because_the_following_was_ended_then(
+    both: Both, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange(both, rows[:2], "email", at=ANCIENT)
+    whole = Taking._release
+
+    async def ended(self: Taking, *some: Any) -> bool:
+        if await whole(self, *some):
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(Taking, "_release", ended)
+    with pytest.raises(KeyboardInterrupt):
+        await both.follow(anew=True)
+    assert sorted([len(await both.history(row)) for row in rows[:2]]) == [1, 2]
+    monkeypatch.setattr(Taking, "_release", whole)
+    # No time there tells of the change, and nothing is compared but times.
+    assert (await both.follow()).changed == 2
+    assert [(await both.user(row)).email for row in rows[:2]] == [rows[1]["email"], rows[0]["email"]]
+
+
+async def test_what_was_read_again_is_not_undone_by_what_was_read_before(
+    both: Both, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "AT_ONCE", 1)
+    drawn_in = Taking._draw_in
+
+    async def later(self: Taking, ids: Collection[UUID], *some: Any) -> set[UUID]:
+        both.change(rows[1], first_name="Later")
+        return await drawn_in(self, ids, *some)
+
+    monkeypatch.setattr(Taking, "_draw_in", later)
+    exchange(both, rows[:2], "email")
+    await both.follow()
+    found = [one.name for one in await both.history(rows[1])]
+    assert found.count("users.profile_updated.v1") == 1
+    assert (await both.user(rows[1])).first_name == "Later"
+
+
 async def test_rows_whose_ids_are_none_are_named_one_by_one_and_then_counted(
     both: Both, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "NAMED", 3)
-    bad = ["ABCDEF00-0000-4000-8000-000000000001", "ada@example.com", "7", "8", "9"]
+    bad = ["ABCDEF00-0000-4000-8000-000000000001", "ada@example.com", "040-7654321", "8", "9"]
     for number, one in enumerate(bad):
         row = crowd(1, seed=number + 2)[0] | {"id": one, "email": f"{number}@example.com", "username": None}
         put_there(both.there, row)
@@ -221,6 +259,7 @@ async def test_rows_whose_ids_are_none_are_named_one_by_one_and_then_counted(
     assert len(named) == len(set(named)) == 4
     assert "(2 more rows)" in named
     assert "ada@example.com" not in str(both.notices)
+    assert "7654321" not in str(both.notices)
 
 
 async def test_a_number_that_loses_digits_is_told_when_it_comes(both: Both, rows: list[Row]) -> None:
@@ -243,15 +282,15 @@ async def test_wide_rows_are_followed_page_by_page(
     assert "bytes" in both.notices[0].why
 
 
-def exchange(both: Both, rows: list[Row], field: str) -> None:
+def exchange(both: Both, rows: list[Row], field: str, at: datetime | None = None) -> None:
     """Each gets the name of the next one there, and the last one that of the first."""
     names = [row[field] for row in rows]
-    now = datetime.now(UTC)
     for number, row in enumerate(rows):
         both.change(row, **{field: f"{number}@moment"})
+    now = datetime.now(UTC)
     for number, row in enumerate(rows):
         name = names[(number + 1) % len(rows)]
-        both.change(row, **{field: name}, updated_at=now + timedelta(microseconds=number))
+        both.change(row, **{field: name}, updated_at=at or now + timedelta(microseconds=number))
 
 
 def put_there(dsn: str, row: Row) -> None:
