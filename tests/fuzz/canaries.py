@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import random
 import re
 from typing import Literal
@@ -52,6 +53,9 @@ _ANY = re.compile(
 )
 
 
+_STATED = {"at", "count", "hash", "number", "position", "previous"}
+
+
 def found(data: bytes) -> dict[str, bytes]:
     """The kinds of canary in some bytes, and `jwt` and `hash` (of bcrypt); each with where it is."""
     places: dict[str, bytes] = {}
@@ -65,9 +69,11 @@ def found(data: bytes) -> dict[str, bytes]:
 
 def _is_a_statement(token: bytes) -> bool:
     """Whether a JWS opens nothing: a checkpoint of the log is meant for everybody's eyes."""
-    header = token.split(b".")[0]
-    with contextlib.suppress(ValueError):
-        return b"usersd-log-checkpoint+json" in base64.urlsafe_b64decode(header + b"=" * (-len(header) % 4))
+    first = token.split(b".")[0]
+    with contextlib.suppress(ValueError, TypeError):
+        said = base64.urlsafe_b64decode(first + b"=" * (-len(first) % 4))
+        # Where a page of the write-ahead log ends within its header, the payload is what comes first.
+        return b"usersd-log-checkpoint+json" in said or set(json.loads(said)) >= _STATED
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import random
 
@@ -36,6 +37,18 @@ def test_tokens_and_hashes_are_found_and_ordinary_text_is_not() -> None:
     assert canaries.found(b"Bearer " + token).keys() == {"jwt"}
     assert canaries.found(b"$2b$04$abcdefghijklmnopqrstuv").keys() == {"hash"}
     assert not canaries.found(b'{"time":"2026-01-01T00:00:00Z","route":"/users/{user_id}"}')
+
+
+def test_a_checkpoint_is_no_token_even_where_its_header_is_cut() -> None:
+    said = json.dumps({"at": "", "count": 1, "hash": "", "number": 1, "position": 1, "previous": ""}).encode()
+    header, payload = (
+        base64.urlsafe_b64encode(part).rstrip(b"=")
+        for part in (b'{"alg":"ES256","typ":"usersd-log-checkpoint+json"}', said)
+    )
+    signed = header + b"." + payload + b".c2lnbmF0dXJlc2lnbmF0dXJl"
+    assert not canaries.found(signed)
+    assert not canaries.found(signed[7:])
+    assert canaries.found(signed[7:].replace(payload, payload[:-40])).keys() == {"jwt"}
 
 
 def test_answers_on_one_connection_are_told_apart() -> None:
