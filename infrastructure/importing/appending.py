@@ -16,8 +16,9 @@ from domain.access import OPERATOR
 from domain.errors import EmailTaken, Unavailable, UsernameTaken, VersionConflict
 from domain.events import Imported
 from domain.user import User, evolve
-from infrastructure.importing.existing import PATIENCE, Existing, First, beside
+from infrastructure.importing.existing import Existing, First, beside
 from infrastructure.importing.followed import FollowedAccounts
+from infrastructure.importing.patient import PATIENCE
 
 TRIES: Final = 5
 

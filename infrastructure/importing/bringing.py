@@ -22,9 +22,10 @@ from infrastructure.event_store.appender import MAX_BATCH, Appender
 from infrastructure.event_store.log import PostgresEventLog, stream_reads
 from infrastructure.importing.ahead import Ahead, Checked
 from infrastructure.importing.appending import Appending, Settling
-from infrastructure.importing.existing import PATIENCE, Existing
+from infrastructure.importing.existing import Existing
 from infrastructure.importing.followed import FollowedAccounts
 from infrastructure.importing.originals import Original
+from infrastructure.importing.patient import PATIENCE
 from infrastructure.importing.places import source_at
 from infrastructure.importing.rehearsing import Rehearsing
 from infrastructure.process import tune

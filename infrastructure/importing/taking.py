@@ -26,11 +26,11 @@ from domain.values import Status
 from infrastructure.importing.access import NEVER, Access
 from infrastructure.importing.changed_secrets import ChangedSecrets
 from infrastructure.importing.changes import append, evolved, followed_change, in_utc, now
-from infrastructure.importing.existing import patiently
 from infrastructure.importing.fitting import Part, Row, Unfit, fitting
 from infrastructure.importing.followed import FollowedAccounts, Name, Taken
 from infrastructure.importing.names import Names, Wanted, for_a_moment
 from infrastructure.importing.originals import Dated
+from infrastructure.importing.patient import patiently
 from infrastructure.importing.telling import Telling
 
 AT_ONCE: Final = 256

@@ -30,7 +30,7 @@ class LastingConnection:
             try:
                 connection = await self._connected()
                 cursor = await connection.execute(statement, parameters, prepare=True, binary=True)
-                return await cursor.fetchall()
+                return await cursor.fetchall() if cursor.description else []
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 # It may have died while it lay idle; a fresh one tells.
                 await self.close()
