@@ -38,17 +38,6 @@ def rows() -> list[Row]:
 ANCIENT = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def there(databases: Databases, rows: list[Row]) -> Iterator[str]:
-    with original(databases, "magistrala_users", rows) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def both(there: str, database: str) -> Both:
-    return Both(there, database)
-
-
 async def test_what_was_not_brought_before_comes_by_following_alone(both: Both, rows: list[Row]) -> None:
     assert await both.follow() == Followed(looked_at=COUNT, imported=COUNT)
     assert await both.follow() == Followed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,8 @@ from domain import events
 from infrastructure.importing import taking, telling
 from infrastructure.importing.taking import Taking
 from tests.importing.original_both import Both
-from tests.importing.original_crowd import Row, crowd, hash_of, original, put
+from tests.importing.original_crowd import Row, crowd, hash_of, put
 from tests.projections.commanding import usersd
-from tests.support.databases import Databases
 
 COUNT = 8
 ANCIENT = datetime(2020, 1, 1, tzinfo=UTC)
@@ -34,12 +33,6 @@ def rows() -> list[Row]:
         | {"auth_provider": "google", "secret": hash_of("changeMe123"), "verified_at": VERIFIED_AT}
         for number, row in enumerate(crowd(COUNT))
     ]
-
-
-@pytest.fixture
-def there(databases: Databases, rows: list[Row]) -> Iterator[str]:
-    with original(databases, "magistrala_users", rows) as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import bcrypt
@@ -29,17 +28,6 @@ def rows() -> list[Row]:
     return [
         row | {"status": 0, "role": 0, "created_at": ANCIENT, "updated_at": ANCIENT} for row in crowd(COUNT)
     ]
-
-
-@pytest.fixture
-def there(databases: Databases, rows: list[Row]) -> Iterator[str]:
-    with original(databases, "magistrala_users", rows) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def both(there: str, database: str) -> Both:
-    return Both(there, database)
 
 
 async def test_who_is_gone_between_import_and_following_is_deleted_here(both: Both, rows: list[Row]) -> None:
